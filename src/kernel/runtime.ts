@@ -1,0 +1,98 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Endpoint } from "./links.ts"
+
+/** A container that could not be started. `exitCode` is Docker's: 125 engine, 126 not runnable, 127 not found. */
+export class StartFault extends Schema.TaggedError<StartFault>()("StartFault", {
+  exitCode: Schema.Number,
+  cause: Schema.String,
+}) {}
+
+/** What the kernel or the runtime refused, in words a person can act on. */
+export class RunFault extends Schema.TaggedError<RunFault>()("RunFault", {
+  cause: Schema.String,
+}) {}
+
+/** All that a start needs. Every name follows from `id`, so that `clean` undoes any half-made start. */
+export interface RunPlan {
+  readonly id: string
+  /** Overlay lower directories, uppermost first; paths of layers' `diff`. */
+  readonly lower: readonly string[]
+  /** `<data-root>/containers/<id>`: upper, work, log, exit file, hostname, hosts, resolv.conf. */
+  readonly home: string
+  /**
+   * Files written into `home` before the runtime is called (hostname, hosts, resolv.conf), and the
+   * runtime spec, built by a pure function once the root file system is mounted: it is given readers
+   * for `/etc/passwd` and `/etc/group` of that root file system (null: no such file).
+   */
+  readonly files: Readonly<Record<string, string>>
+  readonly spec: (rootfs: { readonly path: string; readonly read: (path: string) => string | null }) => unknown
+  readonly terminal: boolean
+  readonly stdin: boolean
+  /** false: keep no log at all (log driver `none`). */
+  readonly log: boolean
+  /** What to configure in the container's own network namespace; null: none or the host's. */
+  readonly endpoint: Endpoint | null
+}
+
+export interface Started {
+  readonly pid: number
+  /** Field 22 of /proc/<pid>/stat: with the pid it names one process for ever within a boot. */
+  readonly startTicks: number
+}
+
+export interface Exit {
+  readonly exitCode: number
+  readonly oomKilled: boolean
+}
+
+/** One client's connection to a container's streams. */
+export interface Attachment {
+  /**
+   * Reads what the container wrote, in packets: stream 1 stdout, 2 stderr (a terminal: only 1).
+   * `onData` answers false to pause; call `resume` when the client can take more. `onEnd` comes once,
+   * after the last byte.
+   */
+  readonly read: (onData: (stream: 1 | 2, data: Buffer) => boolean, onEnd: () => void) => void
+  readonly resume: () => void
+  /** Queues stdin; answers false when the caller should pause until `onDrain`. */
+  readonly write: (data: Buffer, onDrain: () => void) => boolean
+  /** Half-closes stdin once everything queued is written. */
+  readonly closeStdin: () => void
+  readonly close: () => void
+}
+
+/**
+ * The one door to running containers: conmon, the OCI runtime, overlay mounts, cgroups and each
+ * container's network namespace. Its simulated twin is in `simulations/world/runtime.ts`; both pass
+ * `test/contracts/runtime.ts`. Every call is idempotent unless it says otherwise.
+ */
+export class Runtime extends Context.Service<Runtime, {
+  /**
+   * Mounts, creates, connects the network, attaches `attach` (called between create and start, so
+   * that no output is missed), starts. Leaves a half-made start for `clean`. If a process of this
+   * container already runs (the daemon died after the start), answers that one.
+   */
+  readonly start: (plan: RunPlan) => Effect.Effect<Started, StartFault>
+  /**
+   * Waits for the end. Called again after a crash or a reboot it finds the process, or the exit
+   * file, or nothing (then the exit code is 255, as the container is gone without a trace).
+   */
+  readonly wait: (id: string, home: string, started: Started) => Effect.Effect<Exit>
+  /** Sends a signal (by name or number) to this very process; succeeds if it is gone already. */
+  readonly signal: (id: string, started: Started, signal: string) => Effect.Effect<void, RunFault>
+  readonly freeze: (id: string) => Effect.Effect<void, RunFault>
+  readonly thaw: (id: string) => Effect.Effect<void, RunFault>
+  /** Undoes whatever a start made in the kernel: process, runtime state, mounts, cgroup, links. */
+  readonly clean: (id: string, home: string) => Effect.Effect<void, RunFault>
+  /** Removes the container's files for good. Call `clean` first. */
+  readonly remove: (home: string) => Effect.Effect<void, RunFault>
+  /** Connects to a running container's streams. Before its start: waits for the attach socket. */
+  readonly attach: (id: string) => Effect.Effect<Attachment, RunFault>
+  readonly resize: (id: string, height: number, width: number) => Effect.Effect<void, RunFault>
+  /** Pids of the container, as the host counts them. */
+  readonly pids: (id: string) => Effect.Effect<readonly number[], RunFault>
+  /** Changes limits of a running container. */
+  readonly limit: (id: string, resources: Readonly<Record<string, number | string>>) => Effect.Effect<void, RunFault>
+}>()("kernel/Runtime") {}

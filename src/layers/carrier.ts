@@ -1,0 +1,131 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/** How to reach a registry for one pull. Lives in memory and on the child's channel only. */
+export interface Access {
+  /** `registry-1.docker.io`, `127.0.0.1:5000`. */
+  readonly host: string
+  /** Plain HTTP allowed, certificates not checked. */
+  readonly insecure: boolean
+  readonly credentials: Credentials | null
+}
+export interface Credentials {
+  readonly username: string
+  readonly password: string
+  readonly identityToken: string
+  readonly registryToken: string
+}
+
+/** Where a layer's bytes come from. `diffId` is what the uncompressed tar must hash to. */
+export type Source =
+  | {
+    readonly kind: "registry"
+    readonly host: string
+    /** `library/busybox`. */
+    readonly repository: string
+    readonly digest: string
+    /** Compressed bytes. */
+    readonly size: number
+    readonly mediaType: string
+    /** Other places a blob may be fetched from (schema 2 foreign layers); normally empty. */
+    readonly urls: readonly string[]
+  }
+  | { readonly kind: "archive"; readonly path: string; readonly offset: number; readonly size: number }
+
+/** What a reference turned out to name. The byte strings are exactly the registry's. */
+export interface Resolved {
+  readonly imageId: string
+  readonly manifestDigest: string
+  /** Of the list the reference named, or of the manifest where it named one: what RepoDigests shows. */
+  readonly digest: string
+  readonly mediaType: string
+  readonly manifest: Uint8Array
+  readonly config: Uint8Array
+  readonly layers: readonly { readonly diffId: string; readonly source: Source }[]
+}
+
+/** One image found in a `docker save` archive (either layout). */
+export interface Archived {
+  readonly imageId: string
+  readonly config: Uint8Array
+  readonly tags: readonly string[]
+  readonly layers: readonly { readonly diffId: string; readonly source: Source }[]
+}
+
+export interface FetchJob {
+  /** Names the job on the channel; the layer's address. */
+  readonly job: string
+  readonly diffId: string
+  /** Is it an image's lowest layer? Then whiteouts are recorded, not made. */
+  readonly bottom: boolean
+  /** `<data-root>/overlay2/<id>`; made if missing. */
+  readonly directory: string
+  readonly source: Source
+  readonly access: Access | null
+  /** The last durable checkpoint's state; null: start over (the directory is emptied first). */
+  readonly checkpoint: Uint8Array | null
+}
+
+export interface Fetched {
+  /** Bytes of file content in `diff`: what `docker history` and `Size` count. */
+  readonly bytes: number
+  /** Bytes of the uncompressed tar. */
+  readonly tarBytes: number
+  readonly entries: number
+}
+
+export interface Watch {
+  /** Compressed bytes so far, of `total`. Called often: throttle at the receiver. */
+  readonly progress: (current: number, total: number) => void
+  /** A passing fault; the next try comes in `afterMs`. */
+  readonly retrying: (cause: string, afterMs: number) => void
+  /**
+   * Everything up to here is on the disk: keep `state`, durably, and only then return. One call may
+   * cover several layers in flight, as the child makes one barrier for all.
+   */
+  readonly checkpoint: (states: readonly { readonly job: string; readonly state: Uint8Array }[]) => Effect.Effect<void>
+}
+
+/** Why a pull or a load cannot go on. `reason` is for machines, `cause` for people. */
+export class PullFault extends Schema.TaggedError<PullFault>()("PullFault", {
+  reason: Schema.Literals([
+    "unauthorized", // 401 or 403, after a fresh token
+    "notFound", // the registry has no such manifest or blob
+    "unreachable", // no connection, and no more tries
+    "digestMismatch", // twice: what came is not what was named
+    "damaged", // a blob, archive or tar that cannot be read
+    "hostile", // an archive that tries to leave its root
+    "noSpace",
+    "unsupported", // a media type or platform that we do not have
+    "lost", // the child died; the job can be begun again from its checkpoint
+    "local", // the disk or the kernel refused
+  ]),
+  cause: Schema.String,
+}) {}
+
+/**
+ * The daemon's side of the one extraction child: started with the first job, ended after the last.
+ * Its simulated twin is in `simulations/world/carrier.ts`; both pass `test/contracts/carrier.ts`.
+ */
+export class Carrier extends Context.Service<Carrier, {
+  /** Asks the registry what a reference names, for this platform. */
+  readonly resolve: (job: {
+    readonly repository: string
+    /** A tag or a digest. */
+    readonly reference: string
+    readonly access: Access
+    /** `linux/arm64/v8`; null: this machine's. */
+    readonly platform: string | null
+    readonly retrying: (cause: string, afterMs: number) => void
+  }) => Effect.Effect<Resolved, PullFault>
+  /** Reads what a saved archive holds: a file of this daemon's own, possibly gzipped as a whole. */
+  readonly inspect: (path: string) => Effect.Effect<readonly Archived[], PullFault>
+  /**
+   * Fetches, verifies and extracts one layer; succeeds once everything is on the disk. Interrupting
+   * it returns only after the child has closed everything below `directory`, or is dead.
+   */
+  readonly fetch: (job: FetchJob, watch: Watch) => Effect.Effect<Fetched, PullFault>
+  /** Deletes a layer's directory, whatever is in it. Idempotent. */
+  readonly drop: (directory: string) => Effect.Effect<void, PullFault>
+}>()("layers/Carrier") {}
