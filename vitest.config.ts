@@ -1,0 +1,23 @@
+import { defineConfig } from "vitest/config"
+
+/** `unit` needs no daemon; `whole` starts real ones, so its files run one after another. */
+const WHOLE = ["test/api/**/*.test.ts", "test/whole/**/*.test.ts"]
+
+export default defineConfig({
+  test: {
+    pool: "forks", // mounts, namespaces and signals belong to a process, not to a thread
+    testTimeout: 300_000, // only against hanging: no test measures time
+    hookTimeout: 300_000,
+    reporters: ["default", "./scripts/count.ts"],
+    projects: [
+      {
+        extends: true,
+        test: { name: "unit", include: ["test/**/*.test.ts"], exclude: WHOLE },
+      },
+      {
+        extends: true,
+        test: { name: "whole", include: WHOLE, fileParallelism: false },
+      },
+    ],
+  },
+})
