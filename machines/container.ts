@@ -1,0 +1,305 @@
+import { assign, setup } from "xstate"
+import type { Cargo } from "./image.ts"
+import { command } from "./words.ts"
+
+/** What the client fixed at creation and this machine decides on; all else is a row. */
+export interface ContainerTerms {
+  readonly restart: "no" | "always" | "on-failure" | "unless-stopped"
+  /** on-failure: give up after so many in a row; 0 is never. */
+  readonly retries: number
+  readonly autoRemove: boolean
+}
+interface Memory extends ContainerTerms {
+  /** What a client asked for that is not done yet; `stop` also silences the restart policy. */
+  readonly wish: "none" | "run" | "stop" | "leave"
+  /** A client killed it: the restart policy says nothing about the exit that follows. */
+  readonly quiet: boolean
+  readonly graceMs: number
+  readonly exitCode: number
+  /** In a row; the back-off grows with it. */
+  readonly failures: number
+}
+interface Process {
+  readonly pid: number
+  /** Start time in clock ticks since boot: with the pid it names one process. */
+  readonly startTicks: number
+}
+export type ContainerEvent =
+  | { type: "create"; terms: ContainerTerms; row: Cargo } // a client asks
+  | { type: "start" }
+  | { type: "stop"; graceMs: number }
+  | { type: "restart"; graceMs: number }
+  | { type: "kill"; signal: string; last: boolean } // last: the restart policy is silenced, as under dockerd
+  | { type: "pause" }
+  | { type: "resume" }
+  | { type: "rename"; name: string }
+  | { type: "update"; terms: ContainerTerms; row: Cargo }
+  | { type: "remove"; force: boolean }
+  | { type: "boot" } // the engine has come up
+  | ({ type: "started"; row: Cargo } & Process) // a hand answers
+  | { type: "startFailed"; exitCode: number; cause: string }
+  | { type: "exited"; exitCode: number; oomKilled: boolean; ranMs: number }
+  | { type: "frozen" }
+  | { type: "thawed" }
+  | { type: "killed" } // the signal is sent, or there was nobody left to take it
+  | { type: "killLost" } // nobody knows whether it was sent before the crash
+  | { type: "cleaned" }
+  | { type: "deleted" }
+  | { type: "deleteFailed"; cause: string }
+
+const PLAIN: ContainerTerms = { restart: "no", retries: 0, autoRemove: false }
+
+/** dockerd's restart manager: 100 ms, doubled after each failure, at most a minute, new after 10 s of running. */
+const FIRST_BACKOFF_MS = 100
+const LONGEST_BACKOFF_MS = 60_000
+const STEADY_MS = 10_000
+
+const { createMachine } = setup({
+  types: {
+    context: {} as Memory,
+    events: {} as ContainerEvent,
+    tags: {} as "settled" | "running" | "paused",
+  },
+  actions: {
+    // store.*: rows changed inside this very transaction
+    "store.containerCreate": command<{ row: Cargo }>(), // refused where the name is taken
+    "store.containerRunning": command<Process & { row: Cargo }>(),
+    "store.containerExited": command<{ exitCode: number; oomKilled: boolean; cause: string }>(),
+    "store.containerRestarting": command(), // counts
+    "store.containerRename": command<{ name: string }>(),
+    "store.containerUpdate": command<{ row: Cargo }>(),
+    "store.containerForget": command(), // the name, the image's lease: free from here on; total if repeated
+    // for the hands, after the commit. Whose container? The address rides with every command.
+    "run.start": command(), // -> started | startFailed
+    "run.wait": command(), // -> exited; open as long as it runs: carried out again, it finds out what became of it
+    "run.signal": command<{ signal: "stop" | "kill" }>(), // no answer; to this very process, so twice does no harm
+    "run.kill": command<{ signal: string }>(), // once -> killed | killLost
+    "run.freeze": command(), // -> frozen, or thawed where it failed: a hand answers what is true
+    "run.thaw": command(), // -> thawed | frozen
+    "run.clean": command(), // -> cleaned; mounts, links, cgroup: every name follows from the container's id
+    "run.delete": command(), // -> deleted | deleteFailed
+    // memory
+    agree: assign(({ event }) => (event.type === "create" || event.type === "update" ? { ...event.terms } : {})),
+    wishRun: assign({ wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"), failures: 0 }),
+    wishAgain: assign({
+      wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"),
+      graceMs: ({ event, context }) => (event.type === "restart" ? event.graceMs : context.graceMs),
+      failures: 0,
+    }),
+    wishStop: assign({
+      wish: ({ context }) => (context.wish === "leave" ? "leave" : "stop"),
+      graceMs: ({ event, context }) => (event.type === "stop" ? event.graceMs : context.graceMs),
+    }),
+    wishLeave: assign({ wish: "leave" }),
+    hush: assign({ quiet: true }),
+    begin: assign({ wish: "none", quiet: false }),
+    fail: assign({ failures: ({ context }) => context.failures + 1 }),
+    judge: assign(({ event, context }) =>
+      event.type !== "exited"
+        ? {}
+        : { exitCode: event.exitCode, failures: event.ranMs >= STEADY_MS ? 0 : context.failures }),
+  },
+  guards: {
+    forced: ({ event }) => event.type === "remove" && event.force,
+    last: ({ event }) => event.type === "kill" && event.last,
+    wanted: ({ context }) => context.wish === "run",
+    stopWanted: ({ context }) => context.wish === "stop" || context.wish === "leave",
+    // It will not come back: a client said so, or it was to go when its process ends.
+    leaving: ({ context: c }) => c.wish === "leave" || (c.autoRemove && c.wish !== "run"),
+    quiet: ({ context }) => context.quiet,
+    always: ({ context: c }) =>
+      c.restart === "always" || (c.restart === "unless-stopped" && c.wish !== "stop" && !c.quiet),
+    again: ({ context: c }) =>
+      c.wish === "none" && !c.quiet &&
+      (c.restart === "always" || c.restart === "unless-stopped" ||
+        (c.restart === "on-failure" && c.exitCode !== 0 && (c.retries === 0 || c.failures < c.retries))),
+  },
+  delays: {
+    grace: ({ context }) => context.graceMs,
+    backoff: ({ context }) => Math.min(FIRST_BACKOFF_MS * 2 ** (context.failures - 1), LONGEST_BACKOFF_MS),
+  },
+})
+
+const killIt = {
+  type: "run.kill" as const,
+  params: ({ event }: { event: Extract<ContainerEvent, { type: "kill" }> }) => ({ signal: event.signal }),
+}
+const kill = [{ guard: "last" as const, actions: ["hush" as const, killIt] }, { actions: killIt }]
+const remembered = { // what is asked while a short hand is at work; honoured on its answer
+  stop: { actions: "wishStop" },
+  restart: { actions: "wishAgain" },
+  remove: { guard: "forced", actions: "wishLeave" },
+} as const
+const renamed = {
+  type: "store.containerRename" as const,
+  params: ({ event }: { event: Extract<ContainerEvent, { type: "rename" }> }) => ({ name: event.name }),
+}
+const updated = {
+  type: "store.containerUpdate" as const,
+  params: ({ event }: { event: Extract<ContainerEvent, { type: "update" }> }) => ({ row: event.row }),
+}
+
+/**
+ * One container's life. A short hand (start, freeze, clean) is never cancelled: what is asked
+ * meanwhile is remembered and honoured once it has answered, as under dockerd's lock per container.
+ * `settled` is what requests wait for.
+ */
+export const container = createMachine({
+  id: "container",
+  version: "1",
+  context: { ...PLAIN, wish: "none", quiet: false, graceMs: 10_000, exitCode: 0, failures: 0 },
+  initial: "absent",
+  on: {
+    rename: { actions: renamed },
+    update: { actions: ["agree", updated] },
+  },
+  states: {
+    absent: {
+      on: {
+        rename: undefined,
+        update: undefined,
+        create: {
+          target: "created",
+          actions: ["agree", { type: "store.containerCreate", params: ({ event }) => ({ row: event.row }) }],
+        },
+      },
+    },
+    created: {
+      tags: "settled",
+      on: { start: "starting", restart: "starting", remove: "removing" },
+    },
+    starting: {
+      entry: ["begin", "run.start"],
+      on: {
+        ...remembered,
+        start: {}, // asked twice: the same start
+        started: {
+          target: "running",
+          actions: {
+            type: "store.containerRunning",
+            params: ({ event: { pid, startTicks, row } }) => ({ pid, startTicks, row }),
+          },
+        },
+        startFailed: { // what was half made is cleaned away; no restart policy applies, as in dockerd
+          target: "failing",
+          actions: {
+            type: "store.containerExited",
+            params: ({ event: { exitCode, cause } }) => ({ exitCode, oomKilled: false, cause }),
+          },
+        },
+      },
+    },
+    running: {
+      tags: "running",
+      entry: "run.wait",
+      on: {
+        killed: {},
+        killLost: {},
+        exited: {
+          target: "cleaning",
+          actions: [
+            "judge",
+            {
+              type: "store.containerExited",
+              params: ({ event }) => ({ exitCode: event.exitCode, oomKilled: event.oomKilled, cause: "" }),
+            },
+          ],
+        },
+        remove: { guard: "forced", target: ".stopping", actions: "wishLeave" },
+        kill,
+      },
+      initial: "up",
+      states: {
+        up: {
+          tags: "settled",
+          always: [{ guard: "stopWanted", target: "stopping" }, { guard: "wanted", target: "stopping" }],
+          on: {
+            stop: { target: "stopping", actions: "wishStop" },
+            restart: { target: "stopping", actions: "wishAgain" },
+            pause: "freezing",
+          },
+        },
+        freezing: {
+          entry: "run.freeze",
+          on: { ...remembered, frozen: "paused", thawed: "up" },
+        },
+        paused: {
+          tags: ["settled", "paused"],
+          always: [
+            { guard: "stopWanted", target: "thawing" },
+            { guard: "wanted", target: "thawing" },
+            { guard: "quiet", target: "thawing" },
+          ],
+          on: { ...remembered, resume: "thawing" }, // a frozen process takes no signal: it is thawed first
+        },
+        thawing: { entry: "run.thaw", on: { ...remembered, frozen: "paused", thawed: "up" } },
+        stopping: {
+          entry: {
+            type: "run.signal",
+            params: ({ context }) => ({ signal: context.wish === "leave" ? "kill" : "stop" }),
+          },
+          after: { grace: { actions: { type: "run.signal", params: { signal: "kill" } } } },
+          on: {
+            stop: { actions: "wishStop" }, // a second one waits with the first
+            restart: { actions: "wishAgain" },
+          },
+        },
+      },
+    },
+    cleaning: {
+      entry: "run.clean",
+      always: { guard: "leaving", target: "leaving" },
+      on: {
+        ...remembered,
+        start: { actions: "wishRun" },
+        remove: { actions: "wishLeave" },
+        cleaned: [
+          { guard: "wanted", target: "starting" },
+          { guard: "again", target: "restarting" },
+          { target: "exited" },
+        ],
+      },
+    },
+    failing: {
+      entry: "run.clean",
+      on: {
+        ...remembered,
+        start: { actions: "wishRun" },
+        remove: { actions: "wishLeave" },
+        cleaned: [
+          { guard: "leaving", target: "removing" },
+          { guard: "wanted", target: "starting" },
+          { target: "exited" },
+        ],
+      },
+    },
+    leaving: { // gone for every client from the moment its process ended; only its traces are left
+      entry: "store.containerForget",
+      on: { cleaned: "removing", remove: {} },
+    },
+    restarting: {
+      tags: "settled",
+      entry: ["fail", "store.containerRestarting"], // counted before the delay is reckoned
+      after: { backoff: "starting" },
+      on: {
+        start: { target: "starting", actions: "wishRun" },
+        restart: { target: "starting", actions: "wishAgain" },
+        stop: { target: "exited", actions: "wishStop" },
+        kill: { guard: "last", target: "exited", actions: "wishStop" },
+        remove: { guard: "forced", target: "removing" },
+      },
+    },
+    exited: {
+      tags: "settled",
+      on: {
+        start: { target: "starting", actions: "wishRun" },
+        restart: { target: "starting", actions: "wishAgain" },
+        remove: "removing",
+        boot: { guard: "always", target: "starting", actions: "wishRun" },
+      },
+    },
+    removing: { entry: "run.delete", on: { deleted: "removed", deleteFailed: "dead", remove: {} } },
+    dead: { tags: "settled", on: { remove: "removing" } },
+    removed: { type: "final", entry: "store.containerForget" },
+  },
+})

@@ -1,0 +1,165 @@
+import { assign, setup } from "xstate"
+import { type Address, command } from "./words.ts"
+
+/** Where the bytes come from: opaque here, it only passes through from the image to the hand. */
+export interface LayerSource {
+  readonly kind: "registry" | "archive"
+  readonly [key: string]: unknown
+}
+
+/** Why a fetch ended without a layer: the machines decide on `reason`, people read `cause`. */
+export interface Failure {
+  readonly reason: string
+  readonly cause: string
+}
+
+/** Reasons after which what has arrived is still good, and the next one who wants it goes on from there. */
+const KEEPABLE = ["unauthorized", "credentials", "notFound", "unreachable", "lost", "noSpace"]
+
+interface Memory {
+  /** Images in the making that wait for this layer, in the order they came. */
+  readonly waiters: readonly Address[]
+  readonly source: LayerSource | null
+}
+
+export type LayerEvent =
+  | { type: "want"; source: LayerSource; from: Address } // an image needs it: also what creates it
+  | { type: "unwant"; from: Address } // an image no longer does
+  | { type: "drop" } // the sweep asks: nothing names it any more
+  | { type: "fetched"; bytes: number; tarBytes: number; entries: number } // hands answer
+  | ({ type: "fetchFailed" } & Failure)
+  | { type: "dropped" }
+  | { type: "dropFailed"; cause: string }
+
+type Message = { readonly to: Address; readonly event: { readonly type: string } & Record<string, unknown> }
+
+const tellEach = (waiters: readonly Address[], event: Message["event"]): { messages: Message[] } => ({
+  messages: waiters.map((to) => ({ to, event })),
+})
+
+const { createMachine } = setup({
+  types: { context: {} as Memory, events: {} as LayerEvent, tags: {} as "settled" },
+  actions: {
+    "store.layerStaged": command(), // a row with a directory of its own, not ready
+    "store.layerReady": command<{ bytes: number; tarBytes: number }>(), // and its checkpoint is gone
+    "store.layerDropping": command(), // refused while anything names the layer
+    "store.layerUnready": command(), // its checkpoint is forgotten before its files are
+    "store.layerForget": command(),
+    "tell.each": command<{ messages: Message[] }>(),
+    "loop.cancel": command<{ command: "layer.fetch" }>(),
+    "layer.fetch": command<{ source: LayerSource }>(), // -> fetched | fetchFailed; goes on from its checkpoint
+    "layer.drop": command(), // -> dropped | dropFailed
+    join: assign({
+      waiters: ({ context, event }) =>
+        event.type !== "want" || context.waiters.includes(event.from)
+          ? context.waiters
+          : [...context.waiters, event.from],
+      source: ({ context, event }) => (event.type === "want" ? event.source : context.source),
+    }),
+    leave: assign({
+      waiters: ({ context, event }) =>
+        event.type === "unwant" ? context.waiters.filter((one) => one !== event.from) : context.waiters,
+    }),
+    disband: assign({ waiters: [] }),
+  },
+  guards: {
+    last: ({ context, event }) =>
+      event.type === "unwant" && context.waiters.every((one) => one === event.from),
+    awaited: ({ context }) => context.waiters.length > 0,
+    keepable: ({ event }) => event.type === "fetchFailed" && KEEPABLE.includes(event.reason),
+  },
+  delays: { again: 60_000 },
+})
+
+const failed = [
+  {
+    type: "tell.each" as const,
+    params: ({ context, event }: { context: Memory; event: { type: "fetchFailed" } & Failure }) =>
+      tellEach(context.waiters, { type: "layerFailed", reason: event.reason, cause: event.cause }),
+  },
+  "disband" as const,
+]
+
+/**
+ * One layer's life on this disk. Images tell it `want`; it tells each of them `layerReady` or
+ * `layerFailed`. Two pulls of one layer share one fetch, and nobody owns anybody: whether a ready
+ * layer is still needed is for the store to say (`store.layerDropping` refuses), not for this memory.
+ */
+export const layer = createMachine({
+  id: "layer",
+  version: "1",
+  context: { waiters: [], source: null },
+  initial: "absent",
+  states: {
+    absent: { on: { want: { target: "fetching", actions: ["join", "store.layerStaged"] } } },
+    fetching: {
+      entry: {
+        type: "layer.fetch",
+        params: ({ context }) => ({ source: context.source! }),
+      },
+      on: {
+        want: { actions: "join" },
+        unwant: [
+          {
+            guard: "last",
+            target: "parked",
+            actions: ["leave", { type: "loop.cancel", params: { command: "layer.fetch" } }],
+          },
+          { actions: "leave" },
+        ],
+        fetched: {
+          target: "ready",
+          actions: [
+            {
+              type: "store.layerReady",
+              params: ({ event }) => ({ bytes: event.bytes, tarBytes: event.tarBytes }),
+            },
+            {
+              type: "tell.each",
+              params: ({ context }) => tellEach(context.waiters, { type: "layerReady" }),
+            },
+            "disband",
+          ],
+        },
+        fetchFailed: [
+          { guard: "keepable", target: "parked", actions: failed },
+          { target: "dropping", actions: ["store.layerUnready", ...failed] },
+        ],
+      },
+    },
+    parked: { // what has come stays, with its checkpoint, until it is wanted again or swept
+      tags: "settled",
+      on: {
+        want: { target: "fetching", actions: "join" },
+        drop: { target: "dropping", actions: ["store.layerDropping", "store.layerUnready"] },
+      },
+    },
+    ready: {
+      tags: "settled",
+      on: {
+        want: {
+          actions: {
+            type: "tell.each",
+            params: ({ event }) => tellEach([event.from], { type: "layerReady" }),
+          },
+        },
+        drop: { target: "dropping", actions: ["store.layerDropping", "store.layerUnready"] },
+      },
+    },
+    dropping: {
+      entry: "layer.drop",
+      on: {
+        want: { actions: "join" },
+        unwant: { actions: "leave" },
+        dropped: [{ guard: "awaited", target: "fetching" }, { target: "dropped" }],
+        dropFailed: "stuck",
+      },
+    },
+    stuck: { // the disk would not let go: it is tried again, and waiters wait
+      tags: "settled",
+      on: { want: { actions: "join" }, unwant: { actions: "leave" }, drop: "dropping" },
+      after: { again: "dropping" },
+    },
+    dropped: { type: "final", entry: "store.layerForget" },
+  },
+})
