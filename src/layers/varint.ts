@@ -1,0 +1,80 @@
+/**
+ * Unsigned LEB128 of safe integers: seven bits a byte, least significant first, the top bit set on
+ * all but the last. At most 8 bytes. (Division, not shifts: those stop at 32 bits.)
+ */
+
+/** Bytes that `value` takes. */
+export const varintLength = (value: number): number => {
+  let length = 1
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++
+  return length
+}
+
+/** Writes `value` at `offset`; answers the offset behind it. */
+export const writeVarint = (buffer: Buffer, value: number, offset: number): number => {
+  let rest = value
+  let at = offset
+  while (rest >= 0x80) {
+    buffer[at++] = rest % 0x80 | 0x80
+    rest = Math.floor(rest / 0x80)
+  }
+  buffer[at++] = rest
+  return at
+}
+
+/** Reads on through a buffer; every step past its end, and every unsafe number, is a RangeError. */
+export class Cursor {
+  readonly #buffer: Buffer
+  offset: number
+  constructor(buffer: Buffer, offset = 0) {
+    this.#buffer = buffer
+    this.offset = offset
+  }
+
+  get left(): number {
+    return this.#buffer.length - this.offset
+  }
+
+  byte(): number {
+    const value = this.#buffer[this.offset]
+    if (value === undefined) throw new RangeError("it ends in the middle of a number")
+    this.offset++
+    return value
+  }
+
+  varint(): number {
+    let value = 0
+    let scale = 1
+    for (;;) {
+      const byte = this.byte()
+      value += (byte & 0x7f) * scale
+      if (value > Number.MAX_SAFE_INTEGER) throw new RangeError("a number in it is too large")
+      if (byte < 0x80) return value
+      scale *= 0x80
+      if (scale > 2 ** 49) throw new RangeError("a number in it is too long")
+    }
+  }
+
+  u32(): number {
+    if (this.left < 4) throw new RangeError("it ends in the middle of a number")
+    const value = this.#buffer.readUInt32LE(this.offset)
+    this.offset += 4
+    return value
+  }
+
+  u64(): number {
+    if (this.left < 8) throw new RangeError("it ends in the middle of a number")
+    const value = Number(this.#buffer.readBigUInt64LE(this.offset))
+    if (!Number.isSafeInteger(value)) throw new RangeError("a number in it is too large")
+    this.offset += 8
+    return value
+  }
+
+  /** The next `length` bytes, not copied. */
+  bytes(length: number): Buffer {
+    if (length > this.left) throw new RangeError("it ends too early")
+    const bytes = this.#buffer.subarray(this.offset, this.offset + length)
+    this.offset += length
+    return bytes
+  }
+}
