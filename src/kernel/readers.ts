@@ -1,0 +1,157 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs"
+import koffi from "koffi"
+import { bind, check, Errno, errno, isErrno } from "./libc.ts"
+
+/**
+ * Reading what the engine has kept: beneath a directory, and without taking the page cache from
+ * the applications on the device. Everything here is synchronous and throws `Errno`.
+ */
+
+const OPENAT2 = 437
+const RESOLVE_NO_SYMLINKS = 0x04
+const RESOLVE_BENEATH = 0x08
+const RWF_DONTCACHE = 0x80
+const PROT_READ = 1
+const MAP_SHARED = 1
+const FADV_RANDOM = 1
+const FADV_DONTNEED = 4
+const PAGE = 4096
+const O_PATH = 0o10000000
+const O_CLOEXEC = 0o2000000
+
+const openat2 = bind("long syscall(long n, int dir, const void *path, const void *how, size_t size)")
+const preadv2 = bind("int64 preadv64v2(int fd, const void *iov, int count, int64 offset, int flags)")
+const fadvise = bind("int posix_fadvise64(int fd, int64 offset, int64 length, int advice)")
+const mmap = bind("intptr_t mmap64(intptr_t at, size_t length, int prot, int flags, int fd, int64 o)")
+const munmap = bind("int munmap(intptr_t at, size_t length)")
+const mincore = bind("int mincore(intptr_t at, size_t length, void *vector)")
+
+const lifted = <A>(call: string, subject: string, act: () => A): A => {
+  try {
+    return act()
+  } catch (error) {
+    const number = (error as NodeJS.ErrnoException).errno
+    if (number === undefined) throw error
+    throw new Errno(call, subject, -number)
+  }
+}
+
+/** Opens a directory to open others beneath it. */
+export const openDirectory = (path: string): number =>
+  lifted("open", path, () => openSync(path, O_PATH | constants.O_DIRECTORY | O_CLOEXEC))
+
+/** Opens a file of the engine's own, by its full path, for reading. */
+export const openFile = (path: string): number =>
+  lifted("open", path, () => openSync(path, constants.O_RDONLY | O_CLOEXEC))
+
+export const closeFile = (fd: number): void => closeSync(fd)
+
+/** Bytes of an open regular file. */
+export const fileSize = (fd: number): number =>
+  lifted("fstat", `fd ${fd}`, () => {
+    const stat = fstatSync(fd)
+    if (!stat.isFile()) throw new Errno("fstat", `fd ${fd}`, koffi.os.errno["EINVAL"]!)
+    return stat.size
+  })
+
+const READ_FLAGS =
+  constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | O_CLOEXEC
+const how = Buffer.alloc(24)
+how.writeBigUInt64LE(BigInt(READ_FLAGS | constants.O_NOATIME), 0)
+how.writeBigUInt64LE(BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), 16)
+
+/**
+ * Opens a file for reading by the bytes of its path below an open directory (openat2(2)). Symlinks
+ * are not followed anywhere in it, nothing outside is reached, its access time stays as it is, and
+ * a FIFO does not block.
+ */
+export function openForReading(directory: number, path: Buffer): number {
+  if (path.includes(0)) throw new Errno("openat2", path.toString(), koffi.os.errno["EINVAL"]!)
+  const name = Buffer.concat([path, Buffer.alloc(1)])
+  for (;;) {
+    const fd = Number(openat2(OPENAT2, directory, name, how, how.length))
+    if (fd >= 0) return fd
+    // EAGAIN: a rename elsewhere raced the resolution (openat2(2), "ERRORS").
+    if (!isErrno("EINTR") && !isErrno("EAGAIN")) throw new Errno("openat2", path.toString(), errno())
+  }
+}
+
+/** Fills `buffer` from `offset` on; answers how many bytes there were. */
+export const readAt = (fd: number, buffer: Buffer, offset: number): number =>
+  lifted("read", `fd ${fd}`, () => {
+    let done = 0
+    while (done < buffer.length) {
+      const got = readSync(fd, buffer, done, buffer.length - done, offset + done)
+      if (got === 0) break
+      done += got
+    }
+    return done
+  })
+
+const POINTER = koffi.sizeof("void *")
+const iovec = Buffer.alloc(2 * POINTER)
+const point = (address: bigint, length: number): void => {
+  if (POINTER === 8) {
+    iovec.writeBigUInt64LE(address, 0)
+    iovec.writeBigUInt64LE(BigInt(length), 8)
+  } else {
+    iovec.writeUInt32LE(Number(address), 0)
+    iovec.writeUInt32LE(length, 4)
+  }
+}
+
+/**
+ * As `readAt`, leaving the page cache as it was: what an application has in it stays, what this read
+ * brings in goes. `RWF_DONTCACHE` does it in the kernel (Linux 6.14, preadv2(2)); where that is
+ * refused, what was resident before is found out with mincore(2) and only the rest dropped again.
+ */
+export function readQuietly(fd: number, buffer: Buffer, offset: number): number {
+  const start = BigInt(koffi.address(buffer))
+  let done = 0
+  while (done < buffer.length) {
+    point(start + BigInt(done), buffer.length - done)
+    const got = Number(preadv2(fd, iovec, 1, offset + done, RWF_DONTCACHE))
+    if (got === 0) break
+    if (got > 0) done += got
+    else if (isErrno("EOPNOTSUPP") || isErrno("ENOSYS") || isErrno("EINVAL")) {
+      return done + readAndDrop(fd, buffer.subarray(done), offset + done)
+    } else if (!isErrno("EINTR")) throw new Errno("preadv2", `fd ${fd}`, errno())
+  }
+  return done
+}
+
+/**
+ * For each page of a range (`offset` on a page's boundary): is it in the page cache? Null: cannot be
+ * known. See mincore(2).
+ */
+export function resident(fd: number, offset: number, pages: number): readonly boolean[] | null {
+  const at = mmap(0, pages * PAGE, PROT_READ, MAP_SHARED, fd, offset)
+  if (Number(at) === -1) return null
+  const vector = Buffer.alloc(pages)
+  const known = mincore(at, pages * PAGE, vector) === 0
+  check(munmap(at, pages * PAGE), "munmap", `fd ${fd}`)
+  return known ? Array.from(vector, (byte) => (byte & 1) === 1) : null
+}
+
+/** Asks the kernel to forget a file's clean pages. */
+export const dropCache = (fd: number): void => {
+  fadvise(fd, 0, 0, FADV_DONTNEED)
+}
+
+/** The older way of `readQuietly`. Exported for its test. */
+export function readAndDrop(fd: number, buffer: Buffer, offset: number): number {
+  if (buffer.length === 0) return 0
+  // Read ahead would bring in pages that the next read must take for somebody else's.
+  fadvise(fd, 0, 0, FADV_RANDOM)
+  const start = offset - offset % PAGE
+  const pages = Math.ceil((offset + buffer.length - start) / PAGE)
+  const before = resident(fd, start, pages)
+  const got = readAt(fd, buffer, offset)
+  for (let page = 0; before !== null && page < pages;) {
+    const first = page
+    while (page < pages && !before[page]) page++
+    if (page > first) fadvise(fd, start + first * PAGE, (page - first) * PAGE, FADV_DONTNEED)
+    else page++
+  }
+  return got
+}
