@@ -94,8 +94,8 @@ const installNpm = () => {
   if (installed === stamp && fs.existsSync(pinned().path)) return
   say("installing npm packages")
   const npm = process.env.npm_execpath
-  const argv = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]
-  const [command, ...args] = npm?.endsWith(".js") ? [process.execPath, npm, ...argv] : ["npm", ...argv]
+  const [command, ...args] = npm?.endsWith(".js") ? [process.execPath, npm] : ["npm"]
+  args.push("install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund")
   const { status } = spawnSync(command, args, { cwd: ROOT, stdio: ["ignore", 2, 2] })
   // npm 10 may rewrite the lock even so; what is pinned is what is in the repository.
   if (!fs.readFileSync(lockPath).equals(lock)) fs.writeFileSync(lockPath, lock)
@@ -140,7 +140,7 @@ const installSystem = (needs) => {
     .map((row) => row.package)
   if (missing.length === 0) return
   if (isRoot) installDebian(missing)
-  else say(`not root, so the real parts are left out; as root: apt-get install ${missing.join(" ")}`)
+  else say(`not root: the real parts are left out; they need ${missing.join(" ")} (apt-get)`)
 }
 
 /** Node's own binary needs two libraries that a bare Debian may lack. */
@@ -216,7 +216,8 @@ const main = async () => {
       lastCode = 1
     }
     console.log(summary(counts))
-    if (process.env.TEST_SUMMARY) fs.writeFileSync(resolve(process.env.TEST_SUMMARY), summary(counts))
+    const copy = process.env.TEST_SUMMARY
+    if (copy) fs.writeFileSync(resolve(copy), summary(counts))
   }
   process.exit(lastCode)
 }
