@@ -91,6 +91,7 @@ const { createMachine } = setup({
       graceMs: ({ event, context }) => (event.type === "stop" ? event.graceMs : context.graceMs),
     }),
     wishLeave: assign({ wish: "leave" }),
+    heard: assign({}), // taken, and nothing changes: xstate refuses a transition without an action
     hush: assign({ quiet: true }),
     begin: assign({ wish: "none", quiet: false }),
     fail: assign({ failures: ({ context }) => context.failures + 1 }),
@@ -172,7 +173,7 @@ export const container = createMachine({
       entry: ["begin", "run.start"],
       on: {
         ...remembered,
-        start: {}, // asked twice: the same start
+        start: { actions: "heard" }, // asked twice: the same start
         started: {
           target: "running",
           actions: {
@@ -193,8 +194,8 @@ export const container = createMachine({
       tags: "running",
       entry: "run.wait",
       on: {
-        killed: {},
-        killLost: {},
+        killed: { actions: "heard" },
+        killLost: { actions: "heard" },
         exited: {
           target: "cleaning",
           actions: [
@@ -275,7 +276,7 @@ export const container = createMachine({
     },
     leaving: { // gone for every client from the moment its process ended; only its traces are left
       entry: "store.containerForget",
-      on: { cleaned: "removing", remove: {} },
+      on: { cleaned: "removing", remove: { actions: "heard" } },
     },
     restarting: {
       tags: "settled",
@@ -298,7 +299,7 @@ export const container = createMachine({
         boot: { guard: "always", target: "starting", actions: "wishRun" },
       },
     },
-    removing: { entry: "run.delete", on: { deleted: "removed", deleteFailed: "dead", remove: {} } },
+    removing: { entry: "run.delete", on: { deleted: "removed", deleteFailed: "dead", remove: { actions: "heard" } } },
     dead: { tags: "settled", on: { remove: "removing" } },
     removed: { type: "final", entry: "store.containerForget" },
   },

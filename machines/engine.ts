@@ -1,4 +1,4 @@
-import { setup } from "xstate"
+import { assign, setup } from "xstate"
 import { command } from "./words.ts"
 
 export type EngineEvent =
@@ -14,6 +14,7 @@ const { createMachine } = setup({
   actions: {
     "engine.recover": command(), // -> recovered; what nothing names is swept, containers hear `boot`
     "engine.reclaim": command(), // -> reclaimed; parked pulls give their room back
+    heard: assign({}),
     "engine.drain": command(), // -> drained; running containers are left alone
   },
 })
@@ -30,9 +31,9 @@ export const engine = createMachine({
     up: { tags: "settled", on: { spaceShort: "short", drain: "draining" } },
     short: {
       entry: "engine.reclaim",
-      on: { reclaimed: "up", drain: "draining", spaceShort: {} },
+      on: { reclaimed: "up", drain: "draining", spaceShort: { actions: "heard" } },
     },
-    draining: { entry: "engine.drain", on: { drained: "down", recovered: {}, reclaimed: {} } },
+    draining: { entry: "engine.drain", on: { drained: "down", recovered: { actions: "heard" }, reclaimed: { actions: "heard" } } },
     down: { tags: "settled" },
   },
 })

@@ -57,6 +57,7 @@ const { createMachine } = setup({
     "loop.cancel": command<{ command: "image.resolve" }>(),
     "image.resolve": command<{ reference: string; platform: string | null }>(), // -> resolved | present | resolveFailed
     "layer.sweep": command(), // no answer: asks each layer that nothing names to go
+    heard: assign({}), // taken, and nothing changes: xstate refuses a transition without an action
     aim: assign(({ event, context }) =>
       event.type === "pull"
         ? { reference: event.reference, platform: event.platform, failure: null }
@@ -160,7 +161,7 @@ export const image = createMachine({
         params: ({ context }) => ({ reference: context.reference, platform: context.platform }),
       },
       on: {
-        pull: {}, // joined
+        pull: { actions: "heard" }, // joined
         abandon: {
           target: "parked",
           actions: { type: "loop.cancel", params: { command: "image.resolve" } },
@@ -181,7 +182,7 @@ export const image = createMachine({
     },
     fetching: {
       on: {
-        pull: {}, // joined
+        pull: { actions: "heard" }, // joined
         abandon: { target: "parked", actions: unwant },
         layerReady: [{ guard: "lastOne", target: "ready", actions: "tick" }, { actions: "tick" }],
         layerFailed: [
