@@ -1,21 +1,9 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { Access } from "../registry/access.ts"
 
-/** How to reach a registry for one pull. Lives in memory and on the child's channel only. */
-export interface Access {
-  /** `registry-1.docker.io`, `127.0.0.1:5000`. */
-  readonly host: string
-  /** Plain HTTP allowed, certificates not checked. */
-  readonly insecure: boolean
-  readonly credentials: Credentials | null
-}
-export interface Credentials {
-  readonly username: string
-  readonly password: string
-  readonly identityToken: string
-  readonly registryToken: string
-}
+export type { Access, Credentials } from "../registry/access.ts"
 
 /** Where a layer's bytes come from. `diffId` is what the uncompressed tar must hash to. */
 export type Source =

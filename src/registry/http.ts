@@ -1,0 +1,241 @@
+import type { Socket } from "node:net"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Agent, Dispatcher } from "undici"
+import { connectionFault, passing, permanent, type RegistryFault } from "./faults.ts"
+
+export interface HttpSettings {
+  readonly userAgent: string
+  readonly connectTimeoutMs: number
+  /** The longest silence before an answer's headers. */
+  readonly headersTimeoutMs: number
+  /** The longest silence within an answer, while somebody is waiting for it. */
+  readonly stallTimeoutMs: number
+  /**
+   * Called with each new connection's descriptor. The child caps its receive buffer here: what a
+   * paused connection holds in the kernel counts as sent, and is sent again after a power cut.
+   */
+  readonly onConnect: (descriptor: number) => void
+}
+
+export interface Request {
+  readonly method: "GET" | "HEAD" | "POST"
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+  /** Do not check certificates. */
+  readonly insecure: boolean
+}
+
+/** An answer whose body is still to come: bytes arrive only while somebody asks for them. */
+export interface Answer {
+  readonly status: number
+  readonly statusText: string
+  readonly headers: Readonly<Record<string, string>>
+  /** The next piece of the body, null after the last. One caller at a time. */
+  readonly next: Effect.Effect<Uint8Array | null, RegistryFault>
+}
+
+/** `Get "https://host/v2/"`: a request as the errors of Docker's client name it. */
+export const nameOf = ({ method, url }: Request): string =>
+  `${method.slice(0, 1)}${method.slice(1).toLowerCase()} "${url.href}"`
+
+/** What has arrived and was not asked for yet. One piece is enough: it is a socket's read. */
+const PIECES_MAX = 1
+
+type Wake = (effect: Effect.Effect<Uint8Array | null, RegistryFault>) => void
+
+/** Receives one answer from undici and hands its body out piece by piece, pausing in between. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #asked: string
+  readonly #answered: (effect: Effect.Effect<Answer, RegistryFault>) => void
+  readonly #pieces: Uint8Array[] = []
+  #controller: Dispatcher.DispatchController | null = null
+  #wake: Wake | null = null
+  #ended = false
+  #aborted = false
+  #fault: RegistryFault | null = null
+
+  constructor(
+    asked: string,
+    answered: (effect: Effect.Effect<Answer, RegistryFault>) => void,
+  ) {
+    this.#asked = asked
+    this.#answered = answered
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#aborted) controller.abort(new Error("aborted"))
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+    statusText = "",
+  ): void {
+    if (status < 200) return
+    const flat: Record<string, string> = Object.create(null)
+    for (const [name, value] of Object.entries(headers)) {
+      if (value !== undefined) flat[name] = typeof value === "string" ? value : value.join(", ")
+    }
+    this.#answered(Effect.succeed({ status, statusText, headers: flat, next: this.#next }))
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, piece: Buffer): void {
+    this.#pieces.push(piece)
+    this.#deliver()
+    if (this.#pieces.length >= PIECES_MAX) controller.pause()
+  }
+
+  onResponseEnd(): void {
+    this.#ended = true
+    this.#deliver()
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.#fault = connectionFault(this.#asked, error)
+    this.#answered(Effect.fail(this.#fault))
+    this.#deliver()
+  }
+
+  #deliver(): void {
+    if (this.#wake === null) return
+    const piece = this.#pieces.shift()
+    if (piece === undefined && !this.#ended && this.#fault === null) return
+    const wake = this.#wake
+    this.#wake = null
+    if (piece !== undefined) wake(Effect.succeed(piece))
+    else wake(this.#fault === null ? Effect.succeed(null) : Effect.fail(this.#fault))
+  }
+
+  readonly #next = Effect.callback<Uint8Array | null, RegistryFault>((resume) => {
+    this.#wake = resume
+    this.#deliver()
+    if (this.#wake !== null) this.#controller?.resume()
+    return Effect.sync(() => {
+      this.#wake = null
+    })
+  })
+
+  /** Gives the exchange up. A connection in the middle of an answer is closed. */
+  abort(): void {
+    this.#aborted = true
+    this.#pieces.length = 0
+    if (!this.#ended && this.#fault === null) this.#controller?.abort(new Error("aborted"))
+  }
+}
+
+/** HTTP/1.1 without cookies, redirects or retries: those are decided above. */
+export interface Http {
+  /** Sends a request; the answer's connection is freed with the scope. */
+  readonly send: (request: Request) => Effect.Effect<Answer, RegistryFault, Scope.Scope>
+}
+
+/** undici is loaded with the first request: it is large, and a load or a resume may never need it. */
+export const makeHttp = (settings: HttpSettings): Effect.Effect<Http, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const agents = new Map<boolean, Promise<Agent>>()
+    const agentFor = (insecure: boolean): Promise<Agent> => {
+      const known = agents.get(insecure)
+      if (known !== undefined) return known
+      const agent = import("undici").then((undici) => makeAgent(undici, settings, insecure))
+      agents.set(insecure, agent)
+      return agent
+    }
+    yield* Effect.addFinalizer(() =>
+      Effect.promise(async () => {
+        for (const agent of agents.values()) await (await agent).destroy()
+      })
+    )
+    const send = Effect.fnUntraced(function*(request: Request) {
+      const agent = yield* Effect.promise(() => agentFor(request.insecure))
+      return yield* exchange(agent, request, settings.userAgent)
+    })
+    return { send }
+  })
+
+function makeAgent(
+  undici: typeof import("undici"),
+  settings: HttpSettings,
+  insecure: boolean,
+): Agent {
+  const connect = undici.buildConnector({
+    timeout: settings.connectTimeoutMs,
+    allowH2: false,
+    rejectUnauthorized: !insecure,
+  })
+  return new undici.Agent({
+    allowH2: false,
+    headersTimeout: settings.headersTimeoutMs,
+    bodyTimeout: settings.stallTimeoutMs,
+    connect: (options, callback) =>
+      connect(options, (...[error, socket]) => {
+        if (error !== null) return callback(error, null)
+        const descriptor = descriptorOf(socket)
+        if (descriptor !== null) settings.onConnect(descriptor)
+        callback(null, socket)
+      }),
+  })
+}
+
+/** Node has no public name for a socket's descriptor; where this one is gone, nothing is capped. */
+const descriptorOf = (socket: Socket): number | null => {
+  const fd = (socket as { _handle?: { fd?: unknown } })._handle?.fd
+  return typeof fd === "number" && fd >= 0 ? fd : null
+}
+
+const exchange = (
+  agent: Agent,
+  request: Request,
+  userAgent: string,
+): Effect.Effect<Answer, RegistryFault, Scope.Scope> =>
+  Effect.gen(function*() {
+    let live: Exchange | null = null
+    yield* Effect.addFinalizer(() => Effect.sync(() => live?.abort()))
+    return yield* Effect.callback<Answer, RegistryFault>((resume) => {
+      live = new Exchange(nameOf(request), resume)
+      try {
+        agent.dispatch({
+          origin: request.url.origin,
+          path: request.url.pathname + request.url.search,
+          method: request.method,
+          headers: { "user-agent": userAgent, ...request.headers },
+          body: request.body ?? null,
+        }, live)
+      } catch (error) {
+        // Refused before it was sent: a header that cannot be one, such as a token with a newline.
+        resume(Effect.fail(permanent("unsupported", `${nameOf(request)}: ${String(error)}`)))
+      }
+    })
+  })
+
+/**
+ * The whole body, refused beyond `bytesMax`. What is too long is a passing fault only for the
+ * caller who says so: a manifest of 5 MiB will be as long the next time.
+ */
+export const collect = (
+  answer: Answer,
+  bytesMax: number,
+  tooLong: () => RegistryFault,
+): Effect.Effect<Uint8Array, RegistryFault> =>
+  Effect.gen(function*() {
+    const pieces: Uint8Array[] = []
+    let bytes = 0
+    if (Number(answer.headers["content-length"] ?? 0) > bytesMax) return yield* tooLong()
+    for (;;) {
+      const piece = yield* answer.next
+      if (piece === null) return Buffer.concat(pieces, bytes)
+      bytes += piece.length
+      if (bytes > bytesMax) return yield* tooLong()
+      pieces.push(piece)
+    }
+  })
+
+/** What an erroneous answer says, as far as anybody would read it. */
+export const collectError = (answer: Answer): Effect.Effect<Uint8Array> =>
+  collect(answer, ERROR_BYTES_MAX, () => passing("")).pipe(
+    Effect.catch(() => Effect.succeed(new Uint8Array())),
+  )
+const ERROR_BYTES_MAX = 64 * 1024

@@ -1,0 +1,267 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { digestOf, isDigest } from "../oci/digest.ts"
+import { MANIFEST_TYPES } from "../oci/manifest.ts"
+import { type Access, familiarImage, familiarName, isInsecure } from "./access.ts"
+import { type Challenge, parseChallenges } from "./challenge.ts"
+import { answerFault, permanent, type RegistryFault, type Subject } from "./faults.ts"
+import { type Answer, collect, collectError, type Http, type HttpSettings } from "./http.ts"
+import { makeHttp, nameOf, type Request } from "./http.ts"
+import { makeTokens } from "./tokens.ts"
+
+/** A manifest or an index, exactly as the registry keeps it. */
+export interface Document {
+  readonly mediaType: string
+  readonly digest: string
+  readonly bytes: Uint8Array
+}
+
+
+/** "the limit of a manifest's size": 4 MiB, as registries and clients have agreed on. */
+export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
+
+export interface BlobRequest {
+  readonly access: Access
+  readonly repository: string
+  readonly digest: string
+  /** Where else it may be had; asked without credentials. */
+  readonly url: URL | null
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/**
+ * One registry conversation after another: the distribution specification, v1.1. Nothing here
+ * repeats a request, but for a token that turned out to be stale: `retry.ts` does.
+ */
+export class Registry extends Context.Service<Registry, {
+  /** Is there a registry, and does it take these credentials? What `docker login` asks. */
+  readonly ping: (access: Access) => Effect.Effect<void, RegistryFault>
+  /** A manifest or index by tag or digest; a digest is checked over the exact bytes. */
+  readonly document: (
+    access: Access,
+    repository: string,
+    reference: string,
+  ) => Effect.Effect<Document, RegistryFault>
+  /** A small blob, whole, its digest and size checked: an image's config. */
+  readonly content: (
+    access: Access,
+    repository: string,
+    descriptor: { readonly digest: string; readonly size: number },
+  ) => Effect.Effect<Uint8Array, RegistryFault>
+  /** Asks for a blob, following redirects; the caller judges status and headers. */
+  readonly blob: (request: BlobRequest) => Effect.Effect<Answer, RegistryFault, Scope.Scope>
+}>()("registry/Registry") {
+  static readonly body = (settings: HttpSettings) => Layer.effect(Registry, makeRegistry(settings))
+}
+
+/** What is known of a host after its first answer. */
+interface Endpoint {
+  readonly origin: string
+  readonly challenges: readonly Challenge[]
+}
+
+const REDIRECTS_MAX = 10
+const REDIRECTS = new Set([301, 302, 303, 307, 308])
+/** What a host answers that speaks no TLS on that port, or does not listen there at all. */
+const SPEAKS_NO_TLS =
+  /(HTTP response to HTTPS client|unexpected EOF|reset by peer|refused|other side closed)/
+
+/** An answer, and the request that it answers: every error names what was asked. */
+interface Asked {
+  readonly request: Request
+  readonly answer: Answer
+}
+
+/** Everything the conversations share: connections, tokens, and what hosts have said. */
+interface Client {
+  readonly http: Http
+  /** GET of `path` on the registry, with a token if it wants one. */
+  readonly authorized: (
+    access: Access,
+    subject: Subject & { readonly scope: string | null },
+    path: string,
+    headers: Readonly<Record<string, string>>,
+  ) => Effect.Effect<Asked, RegistryFault, Scope.Scope>
+}
+
+const makeRegistry = Effect.fnUntraced(function*(settings: HttpSettings) {
+  const client = makeClient(yield* makeHttp(settings))
+  return Registry.of({
+    ping: (access) => ping(client, access),
+    document: (access, repository, reference) => document(client, access, repository, reference),
+    content: (access, repository, descriptor) => content(client, access, repository, descriptor),
+    blob: (request) => blob(client, request),
+  })
+})
+
+function makeClient(http: Http): Client {
+  const tokens = makeTokens(http)
+  const endpointOf = makeEndpoints(http)
+
+  const authorized: Client["authorized"] = Effect.fnUntraced(
+    function*(access, subject, path, headers) {
+      const insecure = isInsecure(access)
+      const { origin, challenges } = yield* endpointOf(access)
+      const request = get(new URL(path, origin), insecure, headers)
+      const attempt = Effect.fnUntraced(function*(challenges: readonly Challenge[]) {
+        const authorization = yield* tokens.authorize(access, challenges, insecure, subject)
+        const { header } = authorization
+        const answer = yield* http.send(header === null
+          ? request
+          : { ...request, headers: { ...headers, authorization: header } })
+        return { answer, authorization }
+      })
+      const { answer, authorization } = yield* attempt(challenges)
+      if (answer.status !== 401 && answer.status !== 403) return { request, answer }
+      const now = parseChallenges(answer.headers["www-authenticate"] ?? "")
+      const { header, fresh } = authorization
+      // Stale, or the host asked for nothing before this: once more, with what it says now.
+      const again = !fresh || (header === null && now.length > 0)
+      if (!again) return { request, answer }
+      yield* collectError(answer)
+      if (header !== null) tokens.forget(header)
+      return { request, answer: (yield* attempt(now.length > 0 ? now : challenges)).answer }
+    },
+  )
+  return { http, authorized }
+}
+
+/**
+ * Finds out, once for each host, whether it speaks TLS and what it asks of clients. An insecure
+ * host is tried with TLS first, as dockerd does.
+ */
+function makeEndpoints(http: Http) {
+  const endpoints = new Map<string, Endpoint>()
+
+  const probe = Effect.fnUntraced(function*(origin: string, insecure: boolean) {
+    const request = get(new URL("/v2/", origin), insecure)
+    const answer = yield* http.send(request)
+    if (answer.status !== 200 && answer.status !== 401) {
+      return yield* refused({ request, answer }, NOBODY)
+    }
+    yield* collectError(answer)
+    const header = answer.headers["www-authenticate"] ?? ""
+    return { origin, challenges: answer.status === 401 ? parseChallenges(header) : [] }
+  }, Effect.scoped)
+
+  return Effect.fnUntraced(function*(access: Access) {
+    const insecure = isInsecure(access)
+    const key = `${access.host} ${insecure}`
+    const known = endpoints.get(key)
+    if (known !== undefined) return known
+    const found = yield* probe(`https://${access.host}`, insecure).pipe(
+      Effect.catchIf(
+        ({ cause }) => insecure && SPEAKS_NO_TLS.test(cause),
+        () => probe(`http://${access.host}`, insecure),
+      ),
+    )
+    endpoints.set(key, found)
+    return found
+  })
+}
+
+const NOBODY = { repository: "", image: "", scope: null }
+
+const get = (
+  url: URL,
+  insecure: boolean,
+  headers: Readonly<Record<string, string>> = {},
+): Request => ({ method: "GET", url, headers, insecure })
+
+/** Fails with what an erroneous answer means. */
+const refused = ({ request, answer }: Asked, subject: Subject) =>
+  Effect.gen(function*() {
+    const { status, statusText, headers } = answer
+    const body = yield* collectError(answer)
+    const asked = nameOf(request)
+    const authenticate = headers["www-authenticate"] ?? null
+    const retryAfter = headers["retry-after"] ?? null
+    const nowMs = yield* Clock.currentTimeMillis
+    return yield* answerFault(
+      { asked, status, statusText, authenticate, retryAfter, body },
+      subject,
+      nowMs,
+    )
+  })
+
+const subjectOf = ({ host }: Access, repository: string, reference: string) => ({
+  repository: familiarName(host, repository),
+  image: familiarImage(host, repository, reference),
+  scope: `repository:${repository}:pull`,
+})
+
+const ping = Effect.fnUntraced(function*(client: Client, access: Access) {
+  const asked = yield* client.authorized(access, NOBODY, "/v2/", {})
+  if (asked.answer.status !== 200) return yield* refused(asked, NOBODY)
+  yield* collectError(asked.answer)
+}, Effect.scoped)
+
+const document = Effect.fnUntraced(
+  function*(client: Client, access: Access, repository: string, reference: string) {
+    const subject = subjectOf(access, repository, reference)
+    const path = `/v2/${repository}/manifests/${reference}`
+    const headers = { accept: MANIFEST_TYPES.join(", ") }
+    const asked = yield* client.authorized(access, subject, path, headers)
+    const { answer } = asked
+    if (answer.status !== 200) return yield* refused(asked, subject)
+    const bytes = yield* collect(answer, DOCUMENT_BYTES_MAX, () =>
+      permanent("unsupported", `manifest of ${subject.image} is larger than 4 MiB`))
+    const digest = digestOf(bytes)
+    if (isDigest(reference) && digest !== reference) {
+      const cause = `manifest verification failed for digest ${reference}`
+      return yield* permanent("digestMismatch", cause)
+    }
+    const mediaType = (answer.headers["content-type"] ?? "").split(";", 1)[0]?.trim() ?? ""
+    return { mediaType, digest, bytes }
+  },
+  Effect.scoped,
+)
+
+const content = Effect.fnUntraced(
+  function*(
+    client: Client,
+    access: Access,
+    repository: string,
+    { digest, size }: { readonly digest: string; readonly size: number },
+  ) {
+    if (size > DOCUMENT_BYTES_MAX) {
+      return yield* permanent("unsupported", `config ${digest} is larger than 4 MiB`)
+    }
+    const answer = yield* blob(client, { access, repository, digest, url: null, headers: {} })
+    const mismatch = () =>
+      permanent("digestMismatch", `image config verification failed for digest ${digest}`)
+    const bytes = yield* collect(answer, size, mismatch)
+    return bytes.length === size && digestOf(bytes) === digest ? bytes : yield* mismatch()
+  },
+  Effect.scoped,
+)
+
+const blob = Effect.fnUntraced(function*(client: Client, blobRequest: BlobRequest) {
+  const { access, repository, digest, url, headers } = blobRequest
+  const subject = subjectOf(access, repository, digest)
+  const insecure = isInsecure(access)
+  // Without Authorization, whatever the host: a signed address needs none, and a token is not for
+  // strangers.
+  const elsewhere = Effect.fnUntraced(function*(url: URL) {
+    const request = get(url, insecure, headers)
+    return { request, answer: yield* client.http.send(request) }
+  })
+  let asked = yield* url === null
+    ? client.authorized(access, subject, `/v2/${repository}/blobs/${digest}`, headers)
+    : elsewhere(url)
+  for (let hops = 0; REDIRECTS.has(asked.answer.status); hops += 1) {
+    const { request, answer } = asked
+    yield* collectError(answer)
+    const location = URL.parse(answer.headers["location"] ?? "", request.url)
+    if (location === null || !/^https?:$/.test(location.protocol) || hops === REDIRECTS_MAX) {
+      return yield* permanent("unsupported", `${nameOf(request)}: a redirect that leads nowhere`)
+    }
+    asked = yield* elsewhere(location)
+  }
+  const { status } = asked.answer
+  if (status === 200 || status === 206 || status === 416) return asked.answer
+  return yield* refused(asked, subject)
+})
