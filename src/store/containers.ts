@@ -7,6 +7,8 @@ export interface ContainerState {
   readonly pid: number
   readonly startTicks: number
   readonly startedMs: number
+  /** CLOCK_MONOTONIC at the start: how long it ran, whatever became of the wall clock. */
+  readonly startedMonoMs: number
   readonly finishedMs: number
   readonly exitCode: number
   /** Why it could not be started; empty: it could. */
@@ -35,6 +37,7 @@ const FRESH: ContainerState = {
   pid: 0,
   startTicks: 0,
   startedMs: 0,
+  startedMonoMs: 0,
   finishedMs: 0,
   exitCode: 0,
   error: "",

@@ -86,11 +86,23 @@ export class StoreBody {
     },
     "store.containerRunning": (address, { pid, startTicks, row }, at) =>
       this.containers.change(keyOf(address), {
-        pid, startTicks, startedMs: at.wallMs, error: "", oomKilled: false, network: row.network ?? null,
+        pid,
+        startTicks,
+        startedMs: at.wallMs,
+        startedMonoMs: at.monoMs,
+        error: "",
+        oomKilled: false,
+        network: row.network ?? null,
       }),
     "store.containerExited": (address, { exitCode, oomKilled, cause }, at) =>
       this.containers.change(keyOf(address), {
-        pid: 0, startTicks: 0, finishedMs: at.wallMs, exitCode, oomKilled, error: cause, network: null,
+        pid: 0,
+        startTicks: 0,
+        finishedMs: at.wallMs,
+        exitCode,
+        oomKilled,
+        error: cause,
+        network: null,
       }),
     "store.containerRestarting": (address) => {
       const restarts = this.containers.get(keyOf(address))?.state.restarts ?? 0

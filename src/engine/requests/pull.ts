@@ -1,0 +1,184 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Address } from "../../../machines/words.ts"
+import type { Credentials } from "../../layers/carrier.ts"
+import { PullFault } from "../../layers/carrier.ts"
+import { formatReference, type Reference } from "../../oci/reference.ts"
+import { Store } from "../../store/store.ts"
+import { Keyring } from "../keyring.ts"
+import { Loop } from "../loop.ts"
+import { type Progress, ProgressBoard } from "../progress.ts"
+import type { Transition } from "../step.ts"
+
+/** One layer of an image in the making, as its watchers see it. */
+export interface LayerNews {
+  readonly address: Address
+  /** Of the compressed blob where there is one; else of nothing better than the layer itself. */
+  readonly digest: string
+  /** Compressed bytes. */
+  readonly size: number
+}
+
+/** What a watcher of a pull is told, in order. */
+export type PullNews =
+  | { readonly kind: "layers"; readonly layers: readonly LayerNews[] }
+  | { readonly kind: "progress"; readonly progress: Progress }
+  /** `existed`: it was here before, nothing was fetched. */
+  | { readonly kind: "ready"; readonly layer: Address; readonly existed: boolean }
+
+export interface Pulled {
+  readonly imageId: string
+  readonly digest: string
+  /** Nothing was new: the image was here, and only its names have moved. */
+  readonly present: boolean
+}
+
+/** A pull goes on this long after its last client has gone; then it is parked. */
+const GRACE_MS = 30_000
+
+interface Made {
+  readonly imageId: string
+  readonly digest: string
+  readonly failure: { readonly reason: string; readonly cause: string } | null
+}
+
+/** How a pull ended, if this transition ended it. */
+export const outcomeOf = ({ snapshot, done }: Transition): Pulled | PullFault | undefined => {
+  const { imageId, digest, failure } = snapshot.context as Made
+  if (snapshot.matches("ready")) return { imageId, digest, present: false }
+  if (snapshot.matches("present")) return { imageId, digest, present: true }
+  if (!done && !snapshot.matches("parked")) return undefined
+  const reason = failure?.reason === "credentials" ? "unauthorized" : failure?.reason ?? "lost"
+  const cause = failure?.cause ?? "the pull was given up"
+  return new PullFault({ reason: reason as PullFault["reason"], cause })
+}
+
+const layersOf = (transition: Transition): readonly LayerNews[] | undefined => {
+  if (transition.event.type !== "resolved" && transition.event.type !== "load") return undefined
+  const layers = transition.event["layers"] as {
+    address: Address
+    source: { digest?: string; size: number }
+  }[]
+  return layers.map(({ address, source }) => ({
+    address,
+    digest: source.digest ?? address.slice("layer/".length),
+    size: source.size,
+  }))
+}
+
+/**
+ * Tells the news of one image in the making, from its transitions and the board of its layers.
+ * Lives as long as the scope.
+ */
+export const watchImage = (
+  address: Address,
+  tell: (news: PullNews) => void,
+): Effect.Effect<void, never, Scope.Scope | Loop | ProgressBoard | Store> =>
+  Effect.gen(function*() {
+    const loop = yield* Loop
+    const board = yield* ProgressBoard
+    const mine = new Set<Address>()
+    const fetched = new Set<Address>()
+    const stopLoop = loop.listen((transition) => {
+      if (transition.event.type === "fetched") fetched.add(transition.address)
+      if (transition.address !== address) return
+      const layers = layersOf(transition)
+      if (layers !== undefined) {
+        for (const layer of layers) mine.add(layer.address)
+        tell({ kind: "layers", layers })
+      } else if (transition.event.type === "layerReady") {
+        const layer = transition.event["from"] as Address
+        tell({ kind: "ready", layer, existed: !fetched.has(layer) })
+      }
+    })
+    const stopBoard = board.listen((progress) => {
+      if (mine.has(progress.layer)) tell({ kind: "progress", progress })
+    })
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        stopLoop()
+        stopBoard()
+      })
+    )
+    const joined = layersInFlight(loop, yield* Store, address)
+    if (joined.length === 0) return
+    for (const layer of joined) mine.add(layer.address)
+    tell({ kind: "layers", layers: joined })
+    for (const layer of joined) {
+      const progress = board.last(layer.address)
+      if (progress !== undefined) tell({ kind: "progress", progress })
+    }
+  })
+
+/** The layers of a pull that others have begun: whoever joins it sees where it stands. */
+const layersInFlight = (
+  loop: Loop["Service"],
+  store: Store["Service"],
+  address: Address,
+): readonly LayerNews[] => {
+  const staged = loop.snapshot(address) === undefined ? undefined : store.images.staged(address)
+  return (staged?.layers ?? []).map((layer) => {
+    const source = (loop.snapshot(layer)?.context as { source?: { digest?: string; size?: number } })
+      ?.source
+    return {
+      address: layer,
+      digest: source?.digest ?? layer.slice("layer/".length),
+      size: source?.size ?? 0,
+    }
+  })
+}
+
+/** How many clients watch each pull. */
+export class Watchers extends Context.Service<Watchers, Map<Address, number>>()("engine/Watchers") {}
+
+/** Counts a client for as long as the scope lives; the last one to leave starts the grace. */
+const attend = (address: Address) =>
+  Effect.gen(function*() {
+    const watchers = yield* Watchers
+    const loop = yield* Loop
+    const keyring = yield* Keyring
+    watchers.set(address, (watchers.get(address) ?? 0) + 1)
+    const abandon = Effect.gen(function*() {
+      yield* Effect.sleep(GRACE_MS)
+      if (watchers.has(address)) return
+      yield* Effect.ignore(loop.ask(address, { type: "abandon" }, () => true))
+      keyring.delete(address)
+    })
+    const leave = Effect.suspend(() => {
+      const left = (watchers.get(address) ?? 1) - 1
+      if (left > 0) {
+        watchers.set(address, left)
+        return Effect.void
+      }
+      watchers.delete(address)
+      return loop.snapshot(address) === undefined ? Effect.void : Effect.forkDetach(abandon)
+    })
+    yield* Effect.addFinalizer(() => leave)
+  })
+
+/**
+ * Pulls an image, or joins a pull of the same reference that is under way. Interrupting it means
+ * the client has gone: the pull goes on for the grace, then parks with all that has come.
+ */
+export const pull = (
+  wanted: {
+    readonly reference: Reference
+    readonly platform: string | null
+    readonly credentials: Credentials | null
+  },
+  tell: (news: PullNews) => void,
+) =>
+  Effect.scoped(Effect.gen(function*() {
+    const loop = yield* Loop
+    const keyring = yield* Keyring
+    const reference = formatReference(wanted.reference)
+    const { platform } = wanted
+    const address = `image/${reference}${platform === null ? "" : `?platform=${platform}`}`
+    if (wanted.credentials !== null) keyring.set(address, wanted.credentials)
+    yield* attend(address)
+    yield* watchImage(address, tell)
+    const outcome = yield* loop.ask(address, { type: "pull", reference, platform }, outcomeOf)
+    keyring.delete(address)
+    return outcome instanceof PullFault ? yield* Effect.fail(outcome) : outcome
+  }))
