@@ -1,7 +1,7 @@
 import { copyFile, mkdir, open, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { cached } from "./cache.ts"
-import { has, run } from "./command.ts"
+import { needs, run } from "./command.ts"
 import { assemble, type BuiltImage, type BuiltLayer } from "./image.ts"
 import { compress, tarOf, type Compression } from "./layer.ts"
 
@@ -17,9 +17,7 @@ const busyboxLayer = async (
   blobs: string,
   compression: Compression,
 ): Promise<BuiltLayer> => {
-  if (!(await has("busybox"))) {
-    await run("apt-get", ["install", "-y", "--no-install-recommends", "busybox-static"])
-  }
+  await needs("busybox", "busybox-static")
   const tree = join(scratch, "busybox")
   for (const directory of ["bin", "etc", "root", "tmp", "usr/bin", "var"]) {
     await mkdir(join(tree, directory), { recursive: true })

@@ -58,3 +58,8 @@ export const outcome = (
 /** Is this program on PATH? */
 export const has = async (file: string): Promise<boolean> =>
   (await outcome("which", [file])).code === 0
+
+/** Throws, naming the Debian package, where a program is missing. */
+export const needs = async (file: string, debian: string): Promise<void> => {
+  if (!(await has(file))) throw new Error(`${file} is missing: apt-get install ${debian}`)
+}

@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { cached } from "./cache.ts"
-import { has, run } from "./command.ts"
+import { needs, run } from "./command.ts"
 import { assemble, type BuiltImage, type BuiltLayer } from "./image.ts"
 import { compress, spellWhiteouts, tarOf } from "./layer.ts"
 
@@ -35,9 +35,7 @@ export const debianImage = async (name: DebianImage): Promise<BuiltImage> => {
 }
 
 const buildLayers = async (scratch: string, blobs: string): Promise<BuiltImage> => {
-  if (!(await has("debootstrap"))) {
-    await run("apt-get", ["install", "-y", "--no-install-recommends", "debootstrap"])
-  }
+  await needs("debootstrap", "debootstrap")
   const layers: BuiltLayer[] = []
   const lower: string[] = []
   for (const [index, { packages }] of STEPS.entries()) {

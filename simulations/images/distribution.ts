@@ -5,7 +5,7 @@ import { createServer } from "node:net"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { cacheFolder } from "./cache.ts"
-import { has, run } from "./command.ts"
+import { needs } from "./command.ts"
 
 /** A registry that runs: Debian's docker-registry (the reference implementation) on loopback. */
 export interface Distribution extends AsyncDisposable {
@@ -27,13 +27,11 @@ export const freePort = async (): Promise<number> => {
 }
 
 /**
- * Starts docker-registry on a free port of loopback, installing it where it is missing. Its storage
- * lies in the image cache, so that what was pushed once is there the next time.
+ * Starts docker-registry on a free port of loopback. Its storage lies in the image cache, so
+ * that what was pushed once is there the next time.
  */
 export const startDistribution = async (scratch: string): Promise<Distribution> => {
-  if (!(await has("docker-registry"))) {
-    await run("apt-get", ["install", "-y", "--no-install-recommends", "docker-registry"])
-  }
+  await needs("docker-registry", "docker-registry")
   const storage = await cacheFolder("registry")
   const host = `127.0.0.1:${await freePort()}`
   const config = join(scratch, "registry.json")
