@@ -30,6 +30,8 @@ export interface RunPlan {
   readonly spec: (rootfs: { readonly path: string; readonly read: (path: string) => string | null }) => unknown
   readonly terminal: boolean
   readonly stdin: boolean
+  /** Close the container's stdin when the first client that attached leaves (Docker's StdinOnce). */
+  readonly stdinOnce: boolean
   /** false: keep no log at all (log driver `none`). */
   readonly log: boolean
   /** What to configure in the container's own network namespace; null: none or the host's. */
@@ -93,6 +95,6 @@ export class Runtime extends Context.Service<Runtime, {
   readonly resize: (id: string, height: number, width: number) => Effect.Effect<void, RunFault>
   /** Pids of the container, as the host counts them. */
   readonly pids: (id: string) => Effect.Effect<readonly number[], RunFault>
-  /** Changes limits of a running container. */
-  readonly limit: (id: string, resources: Readonly<Record<string, number | string>>) => Effect.Effect<void, RunFault>
+  /** Changes limits of a running container: `resources` is an OCI `linux.resources`, what it lacks stays. */
+  readonly limit: (id: string, resources: object) => Effect.Effect<void, RunFault>
 }>()("kernel/Runtime") {}

@@ -1,0 +1,124 @@
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, rmdirSync } from "node:fs"
+import { bind, check, errno, Errno, isErrno } from "./libc.ts"
+import { raised } from "./spawn.ts"
+
+const mount = bind(
+  "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
+)
+const umount2 = bind("int umount2(const char *target, int flags)")
+const openat2 = bind("long syscall(long number, int directory, const char *path, void *how, size_t size)")
+
+const O_PATH = 0o10000000
+const O_CLOEXEC = 0o2000000
+const O_NONBLOCK = 0o4000
+const O_NOCTTY = 0o400
+const MNT_DETACH = 2
+const UMOUNT_NOFOLLOW = 8
+const SYS_OPENAT2 = 437
+const RESOLVE_IN_ROOT = 0x10
+const RESOLVE_NO_MAGICLINKS = 0x02
+/** The kernel takes one page of options, its ending zero included. */
+const OPTIONS_MAX = 4095
+
+export interface Overlay {
+  /** Uppermost first; none: an empty root file system. */
+  readonly lower: readonly string[]
+  readonly upper: string
+  readonly work: string
+  readonly target: string
+}
+
+/**
+ * Mounts an overlay. The features that would let a crafted layer redirect or alias files are off.
+ * Where the paths are too many for a page, or hold what the option's syntax uses, they are named as
+ * `/proc/self/fd/N`: 200 layers fit, whatever their paths. overlayfs.rst, mount(2).
+ */
+export const mountOverlay = (overlay: Overlay): void => {
+  const plain = optionsOf(overlay, (path) => path)
+  const opened: number[] = []
+  try {
+    const fits = Buffer.byteLength(plain) <= OPTIONS_MAX && !hasSyntax(overlay)
+    const options = fits ? plain : optionsOf(overlay, (path) => {
+      const descriptor = raised(openSync(path, O_PATH | O_CLOEXEC))
+      opened.push(descriptor)
+      return `/proc/self/fd/${descriptor}`
+    })
+    check(mount("overlay", overlay.target, "overlay", 0, options), "mount", overlay.target)
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor)
+  }
+}
+
+const optionsOf = ({ lower, upper, work }: Overlay, name: (path: string) => string): string =>
+  `lowerdir=${lower.map(name).join(":")},upperdir=${name(upper)},workdir=${name(work)},` +
+  "redirect_dir=off,metacopy=off,index=off"
+
+const hasSyntax = ({ lower, upper, work }: Overlay): boolean =>
+  [...lower, upper, work].some((path) => /[,:\\]/.test(path))
+
+/**
+ * Unmounts all that is mounted on a directory, then removes the directory, which also drops copies
+ * of the mount in other namespaces. Success if there is nothing. A busy mount is detached: it ends
+ * with its last user.
+ *
+ * Unmounting an overlay writes back the whole file system below it, which may take seconds: it runs
+ * in libuv's pool, whose threads never leave the host's mount namespace.
+ */
+export const unmount = (target: string, done: (failure: Errno | null) => void): void => {
+  detach(target, UMOUNT_NOFOLLOW, done)
+}
+
+const detach = (target: string, flags: number, done: (failure: Errno | null) => void): void => {
+  umount2.async(target, flags, (error: unknown, result: number) => {
+    if (error !== null) throw error
+    if (result === 0) return detach(target, UMOUNT_NOFOLLOW, done)
+    if (isErrno("EBUSY") && (flags & MNT_DETACH) === 0) {
+      return detach(target, UMOUNT_NOFOLLOW | MNT_DETACH, done)
+    }
+    // EINVAL: nothing is mounted here (any more). ENOENT: not even the directory is left.
+    if (!isErrno("EINVAL") && !isErrno("ENOENT")) return done(new Errno("umount2", target, errno()))
+    try {
+      rmdirSync(target)
+      done(null)
+    } catch (error) {
+      const failure = error as NodeJS.ErrnoException
+      done(failure.code === "ENOENT" ? null : new Errno("rmdir", target, -(failure.errno ?? 0)))
+    }
+  })
+}
+
+/** Makes a directory with exactly this mode, whatever the umask; keeps one that is there. */
+export const directory = (path: string, mode: number): void => {
+  mkdirSync(path, { recursive: true, mode })
+}
+
+const READ_MAX = 1 << 20
+
+/**
+ * Reads a regular file of a root file system as a process inside would name it: no link in it can
+ * lead outside. At most 1 MiB. Null: there is no such file. openat2(2).
+ */
+export const readInRoot = (root: string, path: string): string | null => {
+  const top = openSync(root, O_PATH | O_CLOEXEC)
+  let descriptor = -1
+  try {
+    const how = Buffer.alloc(24) // struct open_how: u64 flags, mode, resolve
+    how.writeBigUInt64LE(BigInt(O_CLOEXEC | O_NONBLOCK | O_NOCTTY), 0)
+    how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16)
+    descriptor = Number(openat2(SYS_OPENAT2, top, path, how, how.length))
+    if (descriptor < 0) return null
+    if (!fstatSync(descriptor).isFile()) return null
+    const bytes = Buffer.alloc(Math.min(fstatSync(descriptor).size, READ_MAX))
+    return bytes.toString("utf8", 0, readSync(descriptor, bytes, 0, bytes.length, 0))
+  } finally {
+    closeSync(top)
+    if (descriptor >= 0) closeSync(descriptor)
+  }
+}
+
+/** Is something mounted exactly here? proc_pid_mountinfo(5). */
+export const isMounted = (target: string): boolean =>
+  readFileSync("/proc/self/mountinfo", "utf8").split("\n").some((line) =>
+    line.split(" ")[4]?.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8))) ===
+      target
+  )
