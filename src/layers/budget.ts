@@ -1,0 +1,216 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+
+/** What a fetch in flight lets the budget do with it. */
+export interface Member {
+  readonly id: number
+  /** Bytes of blob that have been taken in so far, counted from where this fetch began. */
+  readonly taken: () => number
+  /** Bytes that have been written into the layer so far. */
+  readonly written: () => number
+  /** Makes everything up to here durable and answers the state to resume from. Throws. */
+  readonly save: () => Uint8Array
+}
+
+export interface BudgetLimits {
+  /** Unsaved bytes of blob, summed over all fetches, at which a checkpoint is made. */
+  readonly checkpointBytes: number
+  /** Unsaved bytes of blob at which receiving waits for the daemon's word. */
+  readonly receiveBytes: number
+  /** A checkpoint is made no sooner than after this much new: others may be unable to take part. */
+  readonly newBytesMin: number
+  readonly outputBytes: number
+  readonly intervalMs: number
+  readonly intervalBytesMin: number
+  /** How long a checkpoint waits for fetches that wait for their registry. */
+  readonly starvedMs: number
+}
+
+/**
+ * At most 16 MiB of blob may have to be sent again after a power cut: 10 here, and what both ends'
+ * kernels hold of two connections.
+ */
+export const LIMITS: BudgetLimits = {
+  checkpointBytes: 8 * 1024 * 1024,
+  receiveBytes: 10 * 1024 * 1024,
+  newBytesMin: 1024 * 1024,
+  outputBytes: 32 * 1024 * 1024,
+  intervalMs: 30_000,
+  intervalBytesMin: 256 * 1024,
+  starvedMs: 1_000,
+}
+
+export interface Checkpoint {
+  readonly checkpoint: number
+  readonly states: readonly { readonly id: number; readonly state: Uint8Array }[]
+}
+
+interface Seat {
+  readonly member: Member
+  /** Taken and written as of the last checkpoint that the daemon has kept. */
+  savedTaken: number
+  savedWritten: number
+  /** The same as of the checkpoint under way. */
+  sentTaken: number
+  sentWritten: number
+  /** At a boundary, waiting for the others. */
+  parked: boolean
+  failure: { readonly error: unknown } | null
+}
+
+/**
+ * One budget for all fetches: when it is used up they all stop at the next place from which their
+ * layer could be resumed, and one checkpoint is made of them all. Each fetch asks `due` after every
+ * piece, `park`s at its boundary if so, and waits for `room` before it takes more in.
+ */
+export class Budget {
+  readonly #limits: BudgetLimits
+  readonly #send: (checkpoint: Checkpoint) => void
+  readonly #seats = new Map<number, Seat>()
+  /** Open while no checkpoint is being gathered. */
+  readonly #released = Latch.makeUnsafe(true)
+  /** Open while there is room to receive. */
+  readonly #room = Latch.makeUnsafe(true)
+  #gathering = false
+  /** The number of the checkpoint that the daemon has not answered yet. */
+  #outstanding: number | null = null
+  #number = 0
+  #lastMs = 0
+  /** Unsaved bytes of layers that have ended: safe once the daemon has committed their end. */
+  #ended = 0
+  #endedSent = 0
+  #takenAtLast = 0
+  #takenInAll = 0
+
+  constructor(send: (checkpoint: Checkpoint) => void, limits: BudgetLimits = LIMITS) {
+    this.#send = send
+    this.#limits = limits
+  }
+
+  join(member: Member): void {
+    this.#seats.set(member.id, {
+      member,
+      savedTaken: member.taken(),
+      savedWritten: member.written(),
+      sentTaken: member.taken(),
+      sentWritten: member.written(),
+      parked: false,
+      failure: null,
+    })
+  }
+
+  /** `complete`: its layer is whole and on the disk; the daemon will say so in its own commit. */
+  leave(id: number, complete: boolean): void {
+    const seat = this.#seats.get(id)
+    if (seat === undefined) return
+    this.#seats.delete(id)
+    if (complete) this.#ended += seat.member.taken() - seat.savedTaken
+    if (this.#gathering && this.#everyoneParked()) this.#checkpoint()
+    this.#updateRoom()
+  }
+
+  /** Is it time to stop at the next boundary? Called after each piece taken in. */
+  due(id: number, bytes: number): Effect.Effect<boolean> {
+    return Effect.map(Clock.currentTimeMillis, (nowMs) => {
+      this.#takenInAll += bytes
+      if (this.#lastMs === 0) this.#lastMs = nowMs
+      if (!this.#gathering && this.#outstanding === null && this.#isDue(nowMs)) {
+        this.#gathering = true
+        this.#lastMs = nowMs
+        this.#released.closeUnsafe()
+      }
+      this.#updateRoom()
+      return this.#gathering && this.#seats.get(id)?.parked === false
+    })
+  }
+
+  #isDue(nowMs: number): boolean {
+    const { checkpointBytes, newBytesMin, outputBytes, intervalMs, intervalBytesMin } = this.#limits
+    const recent = this.#takenInAll - this.#takenAtLast
+    if (recent >= newBytesMin && this.#unsaved() >= checkpointBytes) return true
+    if (this.#unsavedOutput() >= outputBytes) return true
+    return recent >= intervalBytesMin && nowMs - this.#lastMs >= intervalMs
+  }
+
+  #unsaved(): number {
+    let bytes = this.#ended
+    for (const { member, savedTaken } of this.#seats.values()) bytes += member.taken() - savedTaken
+    return bytes
+  }
+
+  #unsavedOutput(): number {
+    let bytes = 0
+    for (const { member, savedWritten } of this.#seats.values()) {
+      bytes += member.written() - savedWritten
+    }
+    return bytes
+  }
+
+  /**
+   * At a boundary: waits until the checkpoint has been made. Whoever comes last makes it; one that
+   * waits for its registry is not waited for. Fails with what its own `save` threw.
+   */
+  park(id: number): Effect.Effect<void, unknown> {
+    return Effect.gen({ self: this }, function*() {
+      const seat = this.#seats.get(id)
+      if (seat === undefined || !this.#gathering) return
+      seat.parked = true
+      if (this.#everyoneParked()) this.#checkpoint()
+      else yield* Effect.timeoutOption(this.#released.await, this.#limits.starvedMs)
+      if (this.#gathering) this.#checkpoint()
+      if (seat.failure !== null) return yield* Effect.fail(seat.failure.error)
+    })
+  }
+
+  #everyoneParked(): boolean {
+    return [...this.#seats.values()].every(({ parked }) => parked)
+  }
+
+  #checkpoint(): void {
+    const states: { id: number; state: Uint8Array }[] = []
+    for (const seat of this.#seats.values()) {
+      if (!seat.parked) continue
+      seat.parked = false
+      try {
+        states.push({ id: seat.member.id, state: seat.member.save() })
+        seat.sentTaken = seat.member.taken()
+        seat.sentWritten = seat.member.written()
+      } catch (error) {
+        seat.failure = { error }
+      }
+    }
+    this.#gathering = false
+    this.#takenAtLast = this.#takenInAll
+    this.#endedSent = this.#ended
+    if (states.length > 0) {
+      this.#outstanding = ++this.#number
+      this.#send({ checkpoint: this.#number, states })
+    }
+    this.#released.openUnsafe()
+    this.#updateRoom()
+  }
+
+  /** The daemon has made a checkpoint durable. */
+  saved(checkpoint: number): void {
+    if (checkpoint !== this.#outstanding) return
+    this.#outstanding = null
+    for (const seat of this.#seats.values()) {
+      seat.savedTaken = seat.sentTaken
+      seat.savedWritten = seat.sentWritten
+    }
+    this.#ended -= this.#endedSent
+    this.#endedSent = 0
+    this.#updateRoom()
+  }
+
+  /** Waits until more may be received. */
+  readonly room: Effect.Effect<void> = this.#room.await
+
+  #updateRoom(): void {
+    // Only while the daemon is asked: else the way to room leads through the next boundary.
+    const full = this.#outstanding !== null && this.#unsaved() >= this.#limits.receiveBytes
+    if (full) this.#room.closeUnsafe()
+    else this.#room.openUnsafe()
+  }
+}

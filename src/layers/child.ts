@@ -1,0 +1,172 @@
+import { basename, dirname } from "node:path/posix"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
+import { lock, openAt, openRoot } from "../kernel/files.ts"
+import { dieWithParent, giveWay } from "../kernel/priority.ts"
+import { capReceiveBuffer } from "../kernel/sockets.ts"
+import { removeTree } from "../kernel/tree.ts"
+import { Registry } from "../registry/registry.ts"
+import { Budget } from "./budget.ts"
+import { PullFault } from "./carrier.ts"
+import { pullFaultOfError } from "./pull-faults.ts"
+import { fetchLayer } from "./fetch.ts"
+import { type BeginMessage, type FromChild, hearDaemon, type Job, type ToChild } from "./messages.ts"
+import { resolve } from "./resolve.ts"
+
+/**
+ * The extraction child: imported for its effect, by the entry that is to become it. It fetches,
+ * checks and extracts for the daemon at the other end of its channel, and ends with it.
+ */
+
+/** Measured: what a paused connection holds is the sender's buffer and this. */
+const RECEIVE_BUFFER_BYTES = 64 * 1024
+/** At most two blobs at once: a third would only take memory from the other two. */
+const FETCHES_MAX = 2
+/** A manifest's tries, before a person is told. */
+const RESOLVE_TRIES_MAX = 5
+
+const send = (message: FromChild, sent: () => void = () => {}): void => {
+  process.send?.(message, undefined, undefined, sent)
+}
+
+/** Ends this process in a way that the daemon reads as `lost`. */
+const giveUp = (cause: string): never => {
+  console.error(`extraction child: ${cause}`)
+  return process.exit(1)
+}
+
+/**
+ * Shows that a child is alive, to a daemon that boots: never unlocked, so held for life. There is no
+ * waiting for long: only a booting daemon holds it alone, and it has started no child yet.
+ */
+function holdLock(lockPath: string): void {
+  lock(openAt(openRoot(dirname(lockPath)), basename(lockPath), true), "shared", true)
+}
+
+/** All jobs of this child, and what they share. */
+class Desk {
+  readonly #begin: BeginMessage
+  readonly #registry: Registry["Service"]
+  readonly #fibers: FiberMap.FiberMap<number>
+  readonly #budget = new Budget((checkpoint) => send({ _tag: "checkpoint", ...checkpoint }))
+  readonly #fetches = Semaphore.makeUnsafe(FETCHES_MAX)
+  /** Progress reports on their way. A daemon that does not keep up gets fewer. */
+  #reporting = 0
+
+  constructor(
+    begin: BeginMessage,
+    registry: Registry["Service"],
+    fibers: FiberMap.FiberMap<number>,
+  ) {
+    this.#begin = begin
+    this.#registry = registry
+    this.#fibers = fibers
+  }
+
+  /** Takes one message of the daemon's. Never waits for a job. */
+  take(message: ToChild): Effect.Effect<unknown> {
+    switch (message._tag) {
+      case "begin":
+        return Effect.sync(() => giveUp("began twice"))
+      case "saved":
+        return Effect.sync(() => this.#budget.saved(message.checkpoint))
+      case "stop":
+        return Effect.forkDetach(this.#stop(message.id))
+      default:
+        return FiberMap.run(this.#fibers, message.id, this.#answered(message))
+    }
+  }
+
+  #stop(id: number): Effect.Effect<void> {
+    return FiberMap.remove(this.#fibers, id).pipe(
+      Effect.andThen(Effect.sync(() => send({ _tag: "stopped", id }))),
+    )
+  }
+
+  /** Does a job, and sends how it ended; nothing if it was stopped. */
+  #answered(job: Job): Effect.Effect<void> {
+    return this.#perform(job).pipe(
+      Effect.catch(({ reason, cause }) => Effect.succeed<FromChild>({ _tag: "failed", id: job.id, reason, cause })),
+      Effect.matchCauseEffect({
+        onSuccess: (answer) => Effect.sync(() => send(answer)),
+        onFailure: (cause) =>
+          Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Effect.sync(() =>
+            send({ _tag: "failed", id: job.id, reason: "local", cause: Cause.pretty(cause) })
+          ),
+      }),
+    )
+  }
+
+  #perform(job: Job): Effect.Effect<FromChild, PullFault> {
+    const { id } = job
+    const retrying = (cause: string, afterMs: number): void =>
+      send({ _tag: "retrying", id, cause, afterMs })
+    const backoff = { baseMs: this.#begin.backoffBaseMs, maxMs: this.#begin.backoffMaxMs }
+    switch (job._tag) {
+      case "resolve":
+        return Effect.map(
+          resolve(this.#registry, job, { backoff, triesMax: RESOLVE_TRIES_MAX, retrying }),
+          (resolved) => ({ _tag: "resolved", id, resolved }),
+        )
+      case "inspect":
+        return Effect.fail(new PullFault({ reason: "unsupported", cause: "inspect" }))
+      case "fetch":
+        return this.#fetches.withPermits(1)(Effect.map(
+          fetchLayer(job, {
+            registry: this.#registry,
+            budget: this.#budget,
+            backoff,
+            retrying,
+            progress: (current, total) => this.#report(id, current, total),
+          }),
+          (fetched) => ({ _tag: "fetched", id, fetched }),
+        ))
+      case "drop":
+        return Effect.try({
+          try: () => {
+            removeTree(job.directory)
+            return { _tag: "dropped", id } as const
+          },
+          catch: pullFaultOfError,
+        })
+    }
+  }
+
+  #report(id: number, current: number, total: number): void {
+    if (this.#reporting > 0) return
+    this.#reporting += 1
+    send({ _tag: "progress", id, current, total }, () => (this.#reporting -= 1))
+  }
+}
+
+const program = Effect.gen(function*() {
+  const post = yield* Queue.unbounded<unknown>()
+  process.on("message", (message) => Queue.offerUnsafe(post, message))
+  const next = Effect.map(Queue.take(post), (message) => {
+    const heard = hearDaemon(message)
+    return Result.isSuccess(heard) ? heard.success : giveUp(`not understood: ${heard.failure}`)
+  })
+  const begin = yield* next
+  if (begin._tag !== "begin") return giveUp("no beginning")
+  // Between the fork and the call for a parent-death signal the daemon may have died.
+  if (process.ppid !== begin.parent) return giveUp("an orphan")
+  holdLock(begin.lockPath)
+  giveWay()
+  const serve = Effect.gen(function*() {
+    const desk = new Desk(begin, yield* Registry, yield* FiberMap.make<number>())
+    yield* Effect.forever(Effect.flatMap(next, (message) => desk.take(message)))
+  })
+  const settings = { ...begin, onConnect: (fd: number) => capReceiveBuffer(fd, RECEIVE_BUFFER_BYTES) }
+  yield* Effect.scoped(Effect.provide(serve, Registry.body(settings)))
+})
+
+dieWithParent()
+// A signal for the whole process group or control group is the daemon's business: it stops jobs in
+// order, and its end is this process's end.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {})
+process.on("disconnect", () => process.exit(0))
+void Effect.runPromise(program).catch((error) => giveUp(String(error)))

@@ -1,0 +1,148 @@
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { PullFault } from "./carrier.ts"
+
+/**
+ * What the daemon and its extraction child say to each other. Both sides check what they hear: the
+ * child has been reading strangers' archives. Jobs have numbers on the channel, given by the daemon.
+ */
+const Id = Schema.Int
+const Bytes = Schema.Uint8Array
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+
+const Credentials = Schema.Struct({
+  username: Schema.String,
+  password: Schema.String,
+  identityToken: Schema.String,
+  registryToken: Schema.String,
+})
+const Access = Schema.Struct({
+  host: Schema.String,
+  insecure: Schema.Boolean,
+  credentials: Schema.NullOr(Credentials),
+})
+const Source = Schema.Union([
+  Schema.Struct({
+    kind: Schema.Literal("registry"),
+    host: Schema.String,
+    repository: Schema.String,
+    digest: Schema.String,
+    size: Count,
+    mediaType: Schema.String,
+    urls: Schema.Array(Schema.String),
+  }),
+  Schema.Struct({
+    kind: Schema.Literal("archive"),
+    path: Schema.String,
+    offset: Count,
+    size: Count,
+  }),
+])
+const LayerSource = Schema.Struct({ diffId: Schema.String, source: Source })
+
+/** The child's first message: without it there is nothing that it may do. */
+const Begin = Schema.TaggedStruct("begin", {
+  /** The daemon's pid. A child that has another parent is an orphan. */
+  parent: Schema.Int,
+  lockPath: Schema.String,
+  userAgent: Schema.String,
+  backoffBaseMs: Count,
+  backoffMaxMs: Count,
+  connectTimeoutMs: Count,
+  headersTimeoutMs: Count,
+  stallTimeoutMs: Count,
+})
+const Resolve = Schema.TaggedStruct("resolve", {
+  id: Id,
+  repository: Schema.String,
+  reference: Schema.String,
+  access: Access,
+  platform: Schema.NullOr(Schema.String),
+})
+const Inspect = Schema.TaggedStruct("inspect", { id: Id, path: Schema.String })
+const Fetch = Schema.TaggedStruct("fetch", {
+  id: Id,
+  diffId: Schema.String,
+  bottom: Schema.Boolean,
+  directory: Schema.String,
+  source: Source,
+  access: Schema.NullOr(Access),
+  checkpoint: Schema.NullOr(Bytes),
+})
+const Drop = Schema.TaggedStruct("drop", { id: Id, directory: Schema.String })
+/** End a job. Always answered with `stopped`, whether there is such a job or not. */
+const Stop = Schema.TaggedStruct("stop", { id: Id })
+/** The states of this checkpoint are durable. */
+const Saved = Schema.TaggedStruct("saved", { checkpoint: Schema.Int })
+
+const ToChild = Schema.Union([Begin, Resolve, Inspect, Fetch, Drop, Stop, Saved])
+export type ToChild = typeof ToChild.Type
+export type Job = Extract<ToChild, { readonly _tag: "resolve" | "inspect" | "fetch" | "drop" }>
+export type BeginMessage = typeof Begin.Type
+export type ResolveMessage = typeof Resolve.Type
+export type FetchMessage = typeof Fetch.Type
+
+const Resolved = Schema.TaggedStruct("resolved", {
+  id: Id,
+  resolved: Schema.Struct({
+    imageId: Schema.String,
+    manifestDigest: Schema.String,
+    digest: Schema.String,
+    mediaType: Schema.String,
+    manifest: Bytes,
+    config: Bytes,
+    layers: Schema.Array(LayerSource),
+  }),
+})
+const Inspected = Schema.TaggedStruct("inspected", {
+  id: Id,
+  archived: Schema.Array(Schema.Struct({
+    imageId: Schema.String,
+    config: Bytes,
+    tags: Schema.Array(Schema.String),
+    layers: Schema.Array(LayerSource),
+  })),
+})
+const Fetched = Schema.TaggedStruct("fetched", {
+  id: Id,
+  fetched: Schema.Struct({ bytes: Count, tarBytes: Count, entries: Count }),
+})
+const Dropped = Schema.TaggedStruct("dropped", { id: Id })
+const Failed = Schema.TaggedStruct("failed", {
+  id: Id,
+  reason: PullFault.fields.reason,
+  cause: Schema.String,
+})
+const Progress = Schema.TaggedStruct("progress", { id: Id, current: Count, total: Count })
+const Retrying = Schema.TaggedStruct("retrying", {
+  id: Id,
+  cause: Schema.String,
+  afterMs: Count,
+})
+/** On the disk up to these states. The next one is not made before this one is `saved`. */
+const Checkpoint = Schema.TaggedStruct("checkpoint", {
+  checkpoint: Schema.Int,
+  states: Schema.Array(Schema.Struct({ id: Id, state: Bytes })),
+})
+const Stopped = Schema.TaggedStruct("stopped", { id: Id })
+
+const FromChild = Schema.Union([
+  Resolved,
+  Inspected,
+  Fetched,
+  Dropped,
+  Failed,
+  Progress,
+  Retrying,
+  Checkpoint,
+  Stopped,
+])
+export type FromChild = typeof FromChild.Type
+
+/** Checks what the daemon said. Fails with what is wrong with it. */
+export const hearDaemon = (message: unknown): Result.Result<ToChild, string> =>
+  Result.mapError(Schema.decodeUnknownResult(ToChild)(message), String)
+
+/** Checks what the child said. Fails with what is wrong with it. */
+export const hearChild = (message: unknown): Result.Result<FromChild, string> =>
+  Result.mapError(Schema.decodeUnknownResult(FromChild)(message), String)

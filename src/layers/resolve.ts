@@ -1,0 +1,95 @@
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { digestOf } from "../oci/digest.ts"
+import { layersMismatch, parseImageConfig } from "../oci/image-config.ts"
+import { checkImage, chooseManifest, type ImageManifest, parseManifest } from "../oci/manifest.ts"
+import { machinePlatform, parsePlatform } from "../oci/platform.ts"
+import type { Access } from "../registry/access.ts"
+import type { Document, Registry } from "../registry/registry.ts"
+import { fewTries, type FewTries } from "../registry/retry.ts"
+import { PullFault, type Resolved } from "./carrier.ts"
+import { pullFaultOf } from "./pull-faults.ts"
+
+export interface ResolveJob {
+  readonly repository: string
+  /** A tag or a digest. */
+  readonly reference: string
+  readonly access: Access
+  /** `linux/arm64/v8`; null: this machine's. */
+  readonly platform: string | null
+}
+
+const lift = <A, E extends { readonly reason: PullFault["reason"]; readonly cause: string }>(
+  result: Result.Result<A, E>,
+): Effect.Effect<A, PullFault> =>
+  Result.isSuccess(result)
+    ? Effect.succeed(result.success)
+    : Effect.fail(new PullFault({ reason: result.failure.reason, cause: result.failure.cause }))
+
+/**
+ * Asks the registry what a reference names: down a list to the image for this platform, to its
+ * manifest and its config, every byte checked against the digest that named it.
+ */
+export const resolve = Effect.fnUntraced(
+  function*(registry: Registry["Service"], job: ResolveJob, tries: FewTries) {
+    const { access, repository } = job
+    const get = (reference: string) =>
+      fewTries(registry.document(access, repository, reference), tries).pipe(
+        Effect.mapError(pullFaultOf),
+      )
+    const platform = job.platform === null
+      ? machinePlatform
+      : parsePlatform(job.platform, machinePlatform)
+    if (platform === null) {
+      const cause = `"${job.platform}" is an invalid platform`
+      return yield* new PullFault({ reason: "unsupported", cause })
+    }
+    const named = yield* get(job.reference)
+    const first = yield* lift(parseManifest(named.bytes, named.mediaType))
+    const document = first.kind === "image"
+      ? named
+      : yield* get((yield* lift(chooseManifest(first, platform))).digest)
+    const manifest = first.kind === "image" ? first : yield* imageIn(document)
+    const { config } = yield* lift(checkImage(manifest))
+    const bytes = yield* fewTries(registry.content(access, repository, config), tries).pipe(
+      Effect.mapError(pullFaultOf),
+    )
+    const { diffIds } = yield* lift(Result.mapError(parseImageConfig(bytes), damaged))
+    const mismatch = layersMismatch(diffIds, manifest.layers.length)
+    if (mismatch !== null) return yield* damaged({ cause: mismatch })
+    return {
+      imageId: digestOf(bytes),
+      manifestDigest: document.digest,
+      digest: named.digest,
+      mediaType: manifest.mediaType,
+      manifest: document.bytes,
+      config: bytes,
+      layers: layersOf(manifest, diffIds, access.host, repository),
+    } satisfies Resolved
+  },
+)
+
+const damaged = ({ cause }: { readonly cause: string }): PullFault =>
+  new PullFault({ reason: "damaged", cause })
+
+/** What a list names must be an image: lists of lists are nobody's practice. */
+const imageIn = (document: Document): Effect.Effect<ImageManifest, PullFault> =>
+  Effect.flatMap(lift(parseManifest(document.bytes, document.mediaType)), (manifest) =>
+    manifest.kind === "image"
+      ? Effect.succeed(manifest)
+      : Effect.fail(new PullFault({
+        reason: "unsupported",
+        cause: `${document.digest}: a manifest list within a manifest list`,
+      })))
+
+const layersOf = (
+  manifest: ImageManifest,
+  diffIds: readonly string[],
+  host: string,
+  repository: string,
+): Resolved["layers"] =>
+  manifest.layers.map(({ digest, size, mediaType, urls }, index) => ({
+    diffId: diffIds[index]!,
+    source: { kind: "registry", host, repository, digest, size, mediaType, urls },
+  }))
+
