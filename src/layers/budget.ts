@@ -76,7 +76,8 @@ export class Budget {
   /** The number of the checkpoint that the daemon has not answered yet. */
   #outstanding: number | null = null
   #number = 0
-  #lastMs = 0
+  /** When the last checkpoint was made, or the first byte came; null: nothing is in flight. */
+  #lastMs: number | null = null
   /** Unsaved bytes of layers that have ended: safe once the daemon has committed their end. */
   #ended = 0
   #endedSent = 0
@@ -106,6 +107,7 @@ export class Budget {
     if (seat === undefined) return
     this.#seats.delete(id)
     if (complete) this.#ended += seat.member.taken() - seat.savedTaken
+    if (this.#seats.size === 0) this.#lastMs = null
     if (this.#gathering && this.#everyoneParked()) this.#checkpoint()
     this.#updateRoom()
   }
@@ -114,8 +116,9 @@ export class Budget {
   due(id: number, bytes: number): Effect.Effect<boolean> {
     return Effect.map(Clock.currentTimeMillis, (nowMs) => {
       this.#takenInAll += bytes
-      if (this.#lastMs === 0) this.#lastMs = nowMs
-      if (!this.#gathering && this.#outstanding === null && this.#isDue(nowMs)) {
+      this.#lastMs ??= nowMs
+      const free = !this.#gathering && this.#outstanding === null
+      if (free && this.#isDue(nowMs - this.#lastMs)) {
         this.#gathering = true
         this.#lastMs = nowMs
         this.#released.closeUnsafe()
@@ -125,12 +128,12 @@ export class Budget {
     })
   }
 
-  #isDue(nowMs: number): boolean {
+  #isDue(elapsedMs: number): boolean {
     const { checkpointBytes, newBytesMin, outputBytes, intervalMs, intervalBytesMin } = this.#limits
     const recent = this.#takenInAll - this.#takenAtLast
     if (recent >= newBytesMin && this.#unsaved() >= checkpointBytes) return true
     if (this.#unsavedOutput() >= outputBytes) return true
-    return recent >= intervalBytesMin && nowMs - this.#lastMs >= intervalMs
+    return recent >= intervalBytesMin && elapsedMs >= intervalMs
   }
 
   #unsaved(): number {

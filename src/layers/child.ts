@@ -10,8 +10,9 @@ import { dieWithParent, giveWay } from "../kernel/priority.ts"
 import { capReceiveBuffer } from "../kernel/sockets.ts"
 import { removeTree } from "../kernel/tree.ts"
 import { Registry } from "../registry/registry.ts"
+import { inspectArchive } from "./archive.ts"
 import { Budget } from "./budget.ts"
-import { PullFault } from "./carrier.ts"
+import type { PullFault } from "./carrier.ts"
 import { pullFaultOfError } from "./pull-faults.ts"
 import { fetchLayer } from "./fetch.ts"
 import { type BeginMessage, type FromChild, hearDaemon, type Job, type ToChild } from "./messages.ts"
@@ -113,7 +114,7 @@ class Desk {
           (resolved) => ({ _tag: "resolved", id, resolved }),
         )
       case "inspect":
-        return Effect.fail(new PullFault({ reason: "unsupported", cause: "inspect" }))
+        return Effect.map(inspectArchive(job.path), (archived) => ({ _tag: "inspected", id, archived }))
       case "fetch":
         return this.#fetches.withPermits(1)(Effect.map(
           fetchLayer(job, {
