@@ -1,16 +1,13 @@
-import { execFileSync } from "node:child_process"
-import { createHash } from "node:crypto"
-import { createReadStream, createWriteStream, readFileSync, statSync } from "node:fs"
-import { pipeline } from "node:stream/promises"
-import { createGzip, createZstdCompress, gzipSync, zstdCompressSync } from "node:zlib"
+import { gzipSync, zstdCompressSync } from "node:zlib"
 import { digestOf } from "../../src/oci/digest.ts"
 import { type Compression, MEDIA } from "../../src/oci/manifest.ts"
 import { type Platform, machinePlatform } from "../../src/oci/platform.ts"
+import { type BuiltImage, manifestType } from "../images/image.ts"
 import type { EmbeddedRegistry } from "./registry.ts"
 
-/** A layer to be served: its tar in memory or in a file, and how it travels. */
+/** A layer to be served: its tar, and how it travels. */
 export interface LayerMake {
-  readonly tar: Uint8Array | { readonly path: string }
+  readonly tar: Uint8Array
   readonly compression: Compression
 }
 
@@ -40,10 +37,9 @@ export interface MadeImage {
   readonly layers: readonly MadeLayer[]
 }
 
-/** Makes an image and puts it on the registry, under every tag. */
-export async function putImage(registry: EmbeddedRegistry, make: ImageMake): Promise<MadeImage> {
-  const layers: MadeLayer[] = []
-  for (const layer of make.layers) layers.push(await putLayer(registry, layer, make.dialect))
+/** Makes a small image and puts it on the registry, under every tag. */
+export function putImage(registry: EmbeddedRegistry, make: ImageMake): MadeImage {
+  const layers = make.layers.map((layer) => putLayer(registry, layer, make.dialect))
   const { os, architecture, variant } = make.platform ?? machinePlatform
   const config = Buffer.from(JSON.stringify({
     architecture,
@@ -104,21 +100,14 @@ const MEDIA_OF = {
   oci: { none: MEDIA.ociLayer, gzip: MEDIA.ociLayerGzip, zstd: MEDIA.ociLayerZstd },
 } as const
 
-async function putLayer(
+function putLayer(
   registry: EmbeddedRegistry,
   { tar, compression }: LayerMake,
   dialect: "docker" | "oci",
-): Promise<MadeLayer> {
-  const mediaType = MEDIA_OF[dialect][compression]
-  if ("path" in tar) {
-    const path = await compressFile(tar.path, compression)
-    const [digest, diffId] = [await digestOfFile(path), await digestOfFile(tar.path)]
-    const { size } = statSync(path)
-    registry.addBlobFile(digest, path, size)
-    return { digest, diffId, size, mediaType }
-  }
+): MadeLayer {
   const blob = compress(tar, compression)
   const digest = registry.addBlob(blob)
+  const mediaType = MEDIA_OF[dialect][compression]
   return { digest, diffId: digestOf(tar), size: blob.length, mediaType }
 }
 
@@ -127,28 +116,14 @@ const compress = (tar: Uint8Array, compression: Compression): Uint8Array => {
   return compression === "zstd" ? zstdCompressSync(tar) : tar
 }
 
-/** Compresses a tar beside itself; answers the file to serve. */
-async function compressFile(path: string, compression: Compression): Promise<string> {
-  if (compression === "none") return path
-  const to = `${path}.${compression === "gzip" ? "gz" : "zst"}`
-  const through = compression === "gzip" ? createGzip() : createZstdCompress()
-  await pipeline(createReadStream(path), through, createWriteStream(to))
-  return to
-}
-
-async function digestOfFile(path: string): Promise<string> {
-  const hash = createHash("sha256")
-  await pipeline(createReadStream(path), hash)
-  return `sha256:${hash.digest("hex")}`
-}
-
-/** Packs a directory tree into a tar file, owners as numbers, entries in order of their names. */
-export function tarTree(directory: string, to: string): void {
-  execFileSync("tar", ["-C", directory, "--sort=name", "--numeric-owner", "-cf", to, "."])
-}
-
-/** The same, in memory: for small trees. */
-export function tarOfTree(directory: string, to: string): Uint8Array {
-  tarTree(directory, to)
-  return readFileSync(to)
+/** Puts an image whose layers lie in files on the registry. Answers the manifest's digest. */
+export function putBuilt(
+  registry: EmbeddedRegistry,
+  image: BuiltImage,
+  repository: string,
+  tag: string,
+): string {
+  for (const { digest, path, size } of image.layers) registry.addBlobFile(digest, path, size)
+  registry.addBlob(image.config)
+  return registry.addManifest(repository, manifestType(image), image.manifest, tag)
 }

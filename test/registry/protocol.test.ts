@@ -13,7 +13,7 @@ const registries: EmbeddedRegistry[] = []
 const start = async (auth?: Auth) => {
   const registry = await EmbeddedRegistry.start(auth === undefined ? {} : { auth })
   registries.push(registry)
-  const image = await putImage(registry, {
+  const image = putImage(registry, {
     repository: "team/app",
     tags: ["1"],
     layers: [{ tar: new Uint8Array(1024), compression: "gzip" }],
