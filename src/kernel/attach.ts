@@ -1,6 +1,6 @@
 import { closeSync, openSync } from "node:fs"
 import { bind, check, errno, Errno } from "./libc.ts"
-import { watch } from "./reactor.ts"
+import { watch, type Watcher } from "./reactor.ts"
 import type { Attachment } from "./runtime.ts"
 import { raised } from "./spawn.ts"
 
@@ -22,6 +22,8 @@ const SOCK_CLOEXEC = 0o2000000
 const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
 const SHUT_WR = 1
+/** The byte that marks a packet as stderr; stdout is 2. */
+const STDERR = 3
 const MSG_NOSIGNAL = 0x4000
 /** conmon reads 32 KiB of a packet and loses what is beyond. */
 const PACKET_MAX = 32 * 1024
@@ -36,9 +38,9 @@ const packet = Buffer.alloc(1 + PACKET_MAX)
  * once the connection's descriptor is.
  * The path goes through /proc/self/fd, as a socket's name ends at 107 bytes.
  */
-export const attachTo = (bundle: string, closed: () => void): Attachment | null => {
+export const attachTo = (bundle: string, closed: () => void): Connection | null => {
   const descriptor = connected(bundle)
-  return descriptor === null ? null : attachment(descriptor, closed)
+  return descriptor === null ? null : new Connection(descriptor, closed)
 }
 
 const connected = (bundle: string): number | null => {
@@ -62,88 +64,104 @@ const connected = (bundle: string): number | null => {
   throw new Errno("connect", `${bundle}/attach`, failure)
 }
 
-const attachment = (descriptor: number, closed: () => void): Attachment => {
-  let onData: ((stream: 1 | 2, data: Buffer) => boolean) | null = null
-  let onEnd = () => {}
-  let onDrain: (() => void) | null = null
-  const queue: Buffer[] = []
-  let wantsRead = false
-  let wantsWrite = false
-  let closing = false // stdin is to be half-closed once the queue is empty
-  let open = true
+/** One connection. Readiness of the socket drives it; every method may be called at any time. */
+class Connection implements Attachment {
+  readonly #descriptor: number
+  readonly #watcher: Watcher
+  readonly #closed: () => void
+  readonly #queue: Buffer[] = []
+  #onData: (stream: 1 | 2, data: Buffer) => boolean = () => false
+  #onEnd = () => {}
+  #onDrain: (() => void) | null = null
+  #open = true
+  #wantsRead = false
+  #wantsWrite = false
+  #closesStdin = false
 
-  const update = () => watcher.want(wantsRead, wantsWrite)
-  const close = () => {
-    if (!open) return
-    open = false
-    watcher.close()
-    closeSync(descriptor)
-    closed()
+  constructor(descriptor: number, closed: () => void) {
+    this.#descriptor = descriptor
+    this.#closed = closed
+    this.#watcher = watch(descriptor, ({ readable, writable }) => {
+      if (writable && this.#wantsWrite) this.#flush()
+      if (readable && this.#wantsRead) this.#receive()
+    })
   }
-  const receive = () => {
-    for (let turn = 0; turn < TURN_MAX && wantsRead && open; turn++) {
-      const length = Number(recv(descriptor, packet, packet.length, 0))
-      if (length > 0) {
-        if (!onData!(packet[0] === 3 ? 2 : 1, Buffer.from(packet.subarray(1, length)))) wantsRead = false
+
+  read(onData: (stream: 1 | 2, data: Buffer) => boolean, onEnd: () => void): void {
+    this.#onData = onData
+    this.#onEnd = onEnd
+    this.resume()
+  }
+
+  resume(): void {
+    this.#wantsRead = true
+    this.#update()
+  }
+
+  write(data: Buffer, onDrain: () => void): boolean {
+    if (!this.#open || this.#closesStdin) return true
+    for (let at = 0; at < data.length; at += PACKET_MAX) {
+      this.#queue.push(data.subarray(at, at + PACKET_MAX))
+    }
+    if (!this.#wantsWrite) this.#flush()
+    if (this.#queue.length === 0) return true
+    this.#onDrain = onDrain
+    return false
+  }
+
+  closeStdin(): void {
+    if (!this.#open || this.#closesStdin) return
+    this.#closesStdin = true
+    if (this.#queue.length === 0) shutdown(this.#descriptor, SHUT_WR)
+  }
+
+  close(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#watcher.close()
+    closeSync(this.#descriptor)
+    this.#closed()
+  }
+
+  /** Closes from this side, for good: the reader gets its end. */
+  abandon(): void {
+    if (!this.#open) return
+    this.close()
+    this.#onEnd()
+  }
+
+  #update(): void {
+    if (this.#open) this.#watcher.want(this.#wantsRead, this.#wantsWrite)
+  }
+
+  #receive(): void {
+    for (let turn = 0; turn < TURN_MAX && this.#wantsRead && this.#open; turn++) {
+      const length = Number(recv(this.#descriptor, packet, packet.length, 0))
+      if (length < 0 && isPassing()) break
+      if (length <= 0) return this.abandon() // the end, or a reset: conmon is gone
+      const data = Buffer.from(packet.subarray(1, length))
+      if (!this.#onData(packet[0] === STDERR ? 2 : 1, data)) this.#wantsRead = false
+    }
+    this.#update()
+  }
+
+  #flush(): void {
+    while (this.#queue.length > 0) {
+      const bytes = this.#queue[0]!
+      if (send(this.#descriptor, bytes, bytes.length, MSG_NOSIGNAL) >= 0) {
+        this.#queue.shift()
         continue
       }
-      if (length < 0 && isPassing()) break
-      close() // the end, or a reset: conmon is gone
-      onEnd()
-      return
+      this.#wantsWrite = isPassing()
+      if (this.#wantsWrite) return this.#update()
+      this.#queue.length = 0 // nobody takes stdin any more, as with a closed pipe: what is left is lost
     }
-    if (open) update()
-  }
-  const flush = () => {
-    while (queue.length > 0 && open) {
-      const bytes = queue[0]!
-      if (send(descriptor, bytes, bytes.length, MSG_NOSIGNAL) < 0) {
-        wantsWrite = isPassing()
-        if (wantsWrite) return update()
-        queue.length = 0 // nobody takes stdin any more: that is no error, as with a closed pipe
-        break
-      }
-      queue.shift()
-    }
-    wantsWrite = false
-    if (!open) return
-    if (closing) shutdown(descriptor, SHUT_WR)
-    update()
-    const drained = onDrain
-    onDrain = null
+    this.#wantsWrite = false
+    this.#update()
+    if (this.#closesStdin) shutdown(this.#descriptor, SHUT_WR)
+    const drained = this.#onDrain
+    this.#onDrain = null
     drained?.()
-  }
-  const watcher = watch(descriptor, ({ readable, writable }) => {
-    if (writable && wantsWrite) flush()
-    if (readable && wantsRead) receive()
-  })
-
-  return {
-    read: (data, end) => {
-      onData = data
-      onEnd = end
-      wantsRead = true
-      if (open) update()
-    },
-    resume: () => {
-      if (onData === null) return
-      wantsRead = true
-      if (open) update()
-    },
-    write: (data, drain) => {
-      if (!open || closing) return true
-      for (let at = 0; at < data.length; at += PACKET_MAX) queue.push(data.subarray(at, at + PACKET_MAX))
-      if (!wantsWrite) flush()
-      if (queue.length === 0) return true
-      onDrain = drain
-      return false
-    },
-    closeStdin: () => {
-      if (!open || closing) return
-      closing = true
-      if (queue.length === 0) shutdown(descriptor, SHUT_WR)
-    },
-    close,
   }
 }
 
@@ -168,12 +186,12 @@ type Answer = (result: Attachment | { readonly refused: string }) => void
 
 export const makeLobby = (): Lobby => {
   const waiting = new Map<string, Set<Answer>>()
-  const connections = new Map<string, Set<Attachment>>()
+  const connections = new Map<string, Set<Connection>>()
 
-  const connect = (id: string, bundle: string): Attachment | null => {
-    const attachment = attachTo(bundle, () => forget(connections, id, attachment!))
-    if (attachment !== null) remember(connections, id, attachment)
-    return attachment
+  const open = (id: string, bundle: string): Connection | null => {
+    const connection = attachTo(bundle, () => forget(connections, id, connection!))
+    if (connection !== null) remember(connections, id, connection)
+    return connection
   }
   const dismiss = (id: string): Set<Answer> => {
     const answers = waiting.get(id) ?? new Set()
@@ -182,21 +200,21 @@ export const makeLobby = (): Lobby => {
   }
   return {
     enter: (id, bundle, answer) => {
-      const attachment = connect(id, bundle)
-      if (attachment === null) remember(waiting, id, answer)
-      else answer(attachment)
+      const connection = open(id, bundle)
+      if (connection === null) remember(waiting, id, answer)
+      else answer(connection)
       return () => forget(waiting, id, answer)
     },
     admit: (id, bundle) => {
       for (const answer of dismiss(id)) {
-        answer(connect(id, bundle) ?? { refused: `nobody listens for clients of ${id}` })
+        answer(open(id, bundle) ?? { refused: `nobody listens for clients of ${id}` })
       }
     },
     refuse: (id, cause) => {
       for (const answer of dismiss(id)) answer({ refused: cause })
     },
     release: (id) => {
-      for (const attachment of connections.get(id) ?? []) attachment.close()
+      for (const connection of connections.get(id) ?? []) connection.abandon()
     },
   }
 }

@@ -80,7 +80,8 @@ export const removeBundle = (bundle: Bundle): void => {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return
     throw error
   }
-  for (const name of names.toSorted((a) => (a === "record.json" ? 1 : -1))) {
+  const record = "record.json"
+  for (const name of [...names.filter((name) => name !== record), record]) {
     if (name === "empty") rmdirSync(join(bundle.path, name))
     else rmSync(join(bundle.path, name), { force: true })
   }

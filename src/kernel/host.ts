@@ -28,11 +28,15 @@ export interface Host {
   readonly lobby: Lobby
 }
 
-/** What the kernel (or Node, for it) refused carries a code; what is not installed is Missing. All else is a bug. */
+/**
+ * What the kernel (or Node for it) refused carries a code; what is not installed is `Missing`; what a
+ * reckoner refused carries its `cause` as text. Anything else is a bug and stays one.
+ */
 const refusal = (error: unknown): RunFault => {
-  if (error instanceof Missing) return new RunFault({ cause: error.message })
-  if (error instanceof Error && typeof (error as NodeJS.ErrnoException).code === "string") {
-    return new RunFault({ cause: error.message })
+  if (error instanceof Error) {
+    if (typeof error.cause === "string") return new RunFault({ cause: error.cause })
+    const hasCode = typeof (error as NodeJS.ErrnoException).code === "string"
+    if (hasCode || error instanceof Missing) return new RunFault({ cause: error.message })
   }
   throw error
 }

@@ -24,7 +24,8 @@ export interface RunPlan {
   /**
    * Files written into `home` before the runtime is called (hostname, hosts, resolv.conf), and the
    * runtime spec, built by a pure function once the root file system is mounted: it is given readers
-   * for `/etc/passwd` and `/etc/group` of that root file system (null: no such file).
+   * for `/etc/passwd` and `/etc/group` of that root file system (null: no such file). What it throws
+   * with a text as its `cause` becomes the `StartFault`.
    */
   readonly files: Readonly<Record<string, string>>
   readonly spec: (rootfs: { readonly path: string; readonly read: (path: string) => string | null }) => unknown
@@ -73,8 +74,10 @@ export interface Attachment {
 export class Runtime extends Context.Service<Runtime, {
   /**
    * Mounts, creates, connects the network, attaches `attach` (called between create and start, so
-   * that no output is missed), starts. Leaves a half-made start for `clean`. If a process of this
-   * container already runs (the daemon died after the start), answers that one.
+   * that no output is missed), starts. Leaves a half-made start for `clean`, or for the next `start`,
+   * which cleans first. If this container was started already (the daemon died after it), answers
+   * that process, even if it has ended since: `clean` lies between two runs. Clients that wait in
+   * `attach` are connected before anything runs; where the start fails, they fail with its cause.
    */
   readonly start: (plan: RunPlan) => Effect.Effect<Started, StartFault>
   /**
@@ -90,7 +93,7 @@ export class Runtime extends Context.Service<Runtime, {
   readonly clean: (id: string, home: string) => Effect.Effect<void, RunFault>
   /** Removes the container's files for good. Call `clean` first. */
   readonly remove: (home: string) => Effect.Effect<void, RunFault>
-  /** Connects to a running container's streams. Before its start: waits for the attach socket. */
+  /** Connects to a running container's streams; of one that does not run, waits for its next start. */
   readonly attach: (id: string) => Effect.Effect<Attachment, RunFault>
   readonly resize: (id: string, height: number, width: number) => Effect.Effect<void, RunFault>
   /** Pids of the container, as the host counts them. */

@@ -193,7 +193,13 @@ const withoutUnified = <A>(body: () => A): A => {
     check(mount("none", "/sys/fs/cgroup/unified", "tmpfs", 0, null), "mount", "/sys/fs/cgroup/unified")
     return body()
   } finally {
-    // A daemon left behind in the wrong namespace could only do harm: this is no Errno to answer.
-    if (setns(hostMounts, CLONE_NEWNS) !== 0) throw new Error(`setns: errno ${errno()}`)
+    returnToHost()
   }
+}
+
+/** A daemon left behind in the wrong namespace could only do harm: it ends, and another one starts. */
+const returnToHost = (): void => {
+  if (setns(hostMounts, CLONE_NEWNS) === 0) return
+  process.stderr.write(`setns to the host's mounts: errno ${errno()}\n`)
+  process.abort()
 }

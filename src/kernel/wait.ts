@@ -17,14 +17,15 @@ const DRAIN = "5 seconds"
 export const wait = (host: Host, id: string, home: string, started: Started): Effect.Effect<Exit> =>
   Effect.gen(function*() {
     const record = readRecord(host.bundle(id))
-    let exitCode: number | null = null
-    if (record?.init != null && isSame(record.init, started)) {
+    const { conmon = null, init = null } = record ?? {}
+    let exitCode = EXIT_UNKNOWN
+    if (conmon !== null && init !== null && isSame(init, started)) {
       // conmon writes the exit code, hands out what it still has to its clients, and ends.
-      if (record.conmon !== null) yield* keeperEnded(host, id, record.conmon, record.init)
-      exitCode = readExitCode(home) ?? (yield* orphanEnded(record.init))
+      yield* keeperEnded(host, id, conmon, init)
+      if (readExitCode(home) === null) exitCode = yield* orphanEnded(init)
     }
     return {
-      exitCode: exitCode ?? readExitCode(home) ?? EXIT_UNKNOWN,
+      exitCode: readExitCode(home) ?? exitCode,
       oomKilled: readOomMark(home) || (record !== null && hadOomKill(host.cgroups(), record.cgroup)),
     }
   })

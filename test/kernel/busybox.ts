@@ -23,14 +23,17 @@ export const makeRootfs = (path: string): void => {
   chmodSync(join(path, "bin/garbage"), 0o755)
 }
 
-/** The least runtime spec that behaves like Docker's: own namespaces, a group of its own, no network. */
-export const specOf = (rootfs: string, options: {
+export interface SpecOptions {
   readonly args: readonly string[]
   readonly cgroup: string
   readonly terminal: boolean
+  /** Bytes, swap included. */
   readonly memory?: number
   readonly mounts?: readonly object[]
-}): object => ({
+}
+
+/** The least runtime spec that behaves like Docker's: own namespaces, a group of its own, no network. */
+export const specOf = (rootfs: string, options: SpecOptions): object => ({
   ociVersion: "1.0.2",
   process: {
     terminal: options.terminal,
