@@ -67,7 +67,7 @@ const mountImage = async (image: string, mountPoint: string, options: string): P
 const formatExt4 = async (image: string, sizeMiB: number): Promise<void> => {
   closeSync(openSync(image, "w"))
   truncateSync(image, sizeMiB * MIB)
-  await run("mkfs.ext4", ["-q", "-F", "-m", "1", "-E", "lazy_itable_init=0,nodiscard", image])
+  await run("mkfs.ext4", ["-q", "-F", "-b", "4096", "-m", "1", "-E", "lazy_itable_init=0,nodiscard", image])
 }
 
 /** Makes and mounts an ext4 of its own on the machine's own disk; removed when disposed. */

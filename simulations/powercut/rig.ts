@@ -74,12 +74,23 @@ export const endProcesses = async (cgroup: string): Promise<void> => {
     if (entry.isDirectory()) await endProcesses(join(cgroup, entry.name))
   }
   for (let tries = 0; tries < 500; tries++) {
-    const pids = processesIn(cgroup)
-    if (pids.length === 0) break
-    for (const pid of pids) killed(pid)
+    for (const pid of processesIn(cgroup)) killed(pid)
+    if (isRemoved(cgroup)) return
     await sleep(10)
   }
-  rmdirSync(cgroup)
+  throw new Error(`${cgroup}: its processes do not end`)
+}
+
+/** Removes a cgroup unless something in it is still ending. */
+const isRemoved = (cgroup: string): boolean => {
+  try {
+    rmdirSync(cgroup)
+    return true
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === "EBUSY") return false
+    if ((fault as NodeJS.ErrnoException).code === "ENOENT") return true
+    throw fault
+  }
 }
 
 const killed = (pid: number): void => {
@@ -90,9 +101,12 @@ const killed = (pid: number): void => {
   }
 }
 
-/** Pids in a cgroup, not counting those in its children. */
-export const processesIn = (cgroup: string): readonly number[] =>
-  readFileSync(join(cgroup, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number)
+/** Pids in a cgroup, not counting those in its children; none where it is gone. */
+export const processesIn = (cgroup: string): readonly number[] => {
+  const path = join(cgroup, "cgroup.procs")
+  if (!existsSync(path)) return []
+  return readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number)
+}
 
 /** Mount points at or below a path, innermost first. */
 export const mountsBelow = (path: string): readonly string[] =>
