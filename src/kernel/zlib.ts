@@ -17,7 +17,7 @@ export const zstd = (bytes: Uint8Array): Buffer =>
 export const unzstd = (bytes: Uint8Array, length: number): Buffer | null => {
   if (length === 0) return null
   try {
-    const plain = zstdDecompressSync(bytes, { maxOutputLength: length })
+    const plain = zstdDecompressSync(bytes, { maxOutputLength: length, chunkSize: Math.max(64, length) })
     return plain.length === length ? plain : null
   } catch {
     return null
