@@ -15,7 +15,12 @@ export class Errno extends Error {
   }
 }
 
-const NAMES = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]))
+/** Second names of numbers that Linux itself calls EAGAIN, EDEADLK and EOPNOTSUPP. */
+const ALIASES = ["EWOULDBLOCK", "EDEADLOCK", "ENOTSUP"]
+const NAMES = new Map(
+  Object.entries(koffi.os.errno).filter(([name]) => !ALIASES.includes(name))
+    .map(([name, number]) => [number, name]),
+)
 
 const lib = koffi.load(null)
 
@@ -26,7 +31,7 @@ export const bind = (prototype: string) => lib.func(prototype)
 export const errno = (): number => koffi.errno()
 
 /** Is `errno` the error of this name? */
-export const isErrno = (name: string): boolean => NAMES.get(koffi.errno()) === name
+export const isErrno = (name: string): boolean => koffi.errno() === koffi.os.errno[name]
 
 /** Throws what went wrong if a call answered a negative number; else gives the number back. */
 export const check = (result: number | bigint, call: string, subject: string): number => {
