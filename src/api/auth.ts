@@ -1,4 +1,4 @@
-import type { Credentials } from "../layers/carrier.ts"
+import type { Credentials } from "../engine/requests/pull.ts"
 
 const WORDS: Readonly<Record<string, keyof Credentials>> = {
   username: "username",

@@ -2,8 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Address } from "../../../machines/words.ts"
-import type { Credentials } from "../../layers/carrier.ts"
-import { PullFault } from "../../layers/carrier.ts"
+import { type Credentials, PullFault } from "../../layers/carrier.ts"
 import { formatReference, type Reference } from "../../oci/reference.ts"
 import { Store } from "../../store/store.ts"
 import { Keyring } from "../keyring.ts"
@@ -182,3 +181,5 @@ export const pull = (
     keyring.delete(address)
     return outcome instanceof PullFault ? yield* Effect.fail(outcome) : outcome
   }))
+
+export { type Credentials, PullFault }

@@ -1,0 +1,156 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { diskUse, systemInfo } from "../engine/views/system.ts"
+import { notYet } from "./faults.ts"
+import { type Call, route } from "./route.ts"
+import { imageSummary } from "./schema/image.ts"
+import { json } from "./stream.ts"
+import { API_VERSION, ENGINE_VERSION, MIN_API_VERSION } from "./version.ts"
+
+/** What of the settings the system's routes show. */
+export interface Shown {
+  readonly dataRoot: string
+  readonly debug: boolean
+  readonly experimental: boolean
+  readonly registryMirrors: readonly string[]
+  readonly labels: readonly string[]
+  readonly logDriver: string
+}
+
+const NO_CACHE = { "cache-control": "no-cache, no-store, must-revalidate", pragma: "no-cache" }
+
+const ping = (body: string) => () =>
+  Effect.succeed(HttpServerResponse.text(body, {
+    headers: { ...NO_CACHE, "builder-version": "1", swarm: "inactive" },
+    contentType: "text/plain; charset=utf-8",
+  }))
+
+const GO_ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" }
+const architecture = GO_ARCHITECTURES[process.arch] ?? process.arch
+const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", arm: "armv7l" }
+
+const version = () =>
+  Effect.map(systemInfo, ({ machine }) =>
+    json({
+      Platform: { Name: "balenaEngine" },
+      Components: [{
+        Name: "Engine",
+        Version: ENGINE_VERSION,
+        Details: {
+          ApiVersion: API_VERSION,
+          Arch: architecture,
+          Experimental: "false",
+          KernelVersion: machine.kernel,
+          MinAPIVersion: MIN_API_VERSION,
+          Os: "linux",
+        },
+      }],
+      Version: ENGINE_VERSION,
+      ApiVersion: API_VERSION,
+      MinAPIVersion: MIN_API_VERSION,
+      Engine: "balena-engine",
+      GitCommit: "",
+      GoVersion: "",
+      Os: "linux",
+      Arch: architecture,
+      KernelVersion: machine.kernel,
+    }))
+
+const info = (settings: Shown) => () =>
+  Effect.gen(function*() {
+    const { census, images, machine, hostname, cgroupVersion, forwarding } = yield* systemInfo
+    const now = yield* Clock.currentTimeMillis
+    return json({
+      ID: hostname,
+      Containers: census.all,
+      ContainersRunning: census.running,
+      ContainersPaused: census.paused,
+      ContainersStopped: census.all - census.running - census.paused,
+      Images: images,
+      Driver: "overlay2",
+      DriverStatus: [["Layout", "balenaEngine journal"]],
+      Plugins: { Volume: ["local"], Network: ["bridge", "host", "null"], Authorization: null, Log: ["json-file", "local", "none"] },
+      MemoryLimit: true,
+      SwapLimit: true,
+      CpuCfsPeriod: true,
+      CpuCfsQuota: true,
+      CPUShares: true,
+      CPUSet: true,
+      PidsLimit: true,
+      IPv4Forwarding: forwarding,
+      BridgeNfIptables: false,
+      BridgeNfIp6tables: false,
+      Debug: settings.debug,
+      NFd: 0,
+      OomKillDisable: cgroupVersion === 1,
+      NGoroutines: machine.threads,
+      SystemTime: new Date(now).toISOString(),
+      LoggingDriver: settings.logDriver || "json-file",
+      CgroupDriver: "cgroupfs",
+      CgroupVersion: String(cgroupVersion),
+      NEventsListener: 0,
+      KernelVersion: machine.kernel,
+      OperatingSystem: machine.system,
+      OSVersion: "",
+      OSType: "linux",
+      Architecture: MACHINES[process.arch] ?? process.arch,
+      IndexServerAddress: "https://index.docker.io/v1/",
+      RegistryConfig: {
+        AllowNondistributableArtifactsCIDRs: null,
+        AllowNondistributableArtifactsHostnames: null,
+        InsecureRegistryCIDRs: ["127.0.0.0/8"],
+        IndexConfigs: {},
+        Mirrors: settings.registryMirrors,
+      },
+      NCPU: machine.cpus,
+      MemTotal: machine.memoryBytes,
+      GenericResources: null,
+      DockerRootDir: settings.dataRoot,
+      HttpProxy: "",
+      HttpsProxy: "",
+      NoProxy: "",
+      Name: hostname,
+      Labels: settings.labels,
+      ExperimentalBuild: settings.experimental,
+      ServerVersion: ENGINE_VERSION,
+      Runtimes: { runc: { path: "runc" }, crun: { path: "crun" } },
+      DefaultRuntime: "runc",
+      Swarm: {
+        NodeID: "",
+        NodeAddr: "",
+        LocalNodeState: "",
+        ControlAvailable: false,
+        Error: "",
+        RemoteManagers: null,
+      },
+      LiveRestoreEnabled: true,
+      Isolation: "",
+      InitBinary: "docker-init",
+      ContainerdCommit: { ID: "", Expected: "" },
+      RuncCommit: { ID: "", Expected: "" },
+      InitCommit: { ID: "", Expected: "" },
+      SecurityOptions: ["name=seccomp,profile=builtin"],
+      Warnings: null,
+    })
+  })
+
+const df = (call: Call) =>
+  Effect.map(diskUse, ({ images, layersBytes }) =>
+    json({
+      LayersSize: layersBytes,
+      Images: images.map((image) => imageSummary(image, call.version, undefined, true)),
+      Containers: [],
+      Volumes: [],
+      BuildCache: [],
+    }))
+
+/** Routes about the engine itself. */
+export const systemRoutes = (settings: Shown) => [
+  route("GET", "/_ping", ping("OK")),
+  route("HEAD", "/_ping", ping("")),
+  route("GET", "/version", version),
+  route("GET", "/info", info(settings)),
+  route("GET", "/system/df", df),
+  route("POST", "/auth", () => Effect.fail(notYet("logging in to a registry"))),
+]

@@ -1,0 +1,143 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import { keyOf, nounOf } from "../../machines/words.ts"
+import { familiarReference, parseReference } from "../oci/reference.ts"
+import type { Terms } from "../oci/terms.ts"
+import type { NamesCargo, RemovalCargo } from "../store/images.ts"
+import { Store, type StoreBody } from "../store/store.ts"
+import { Loop } from "./loop.ts"
+import type { Transition } from "./step.ts"
+
+/** Something a client of the events stream hears of. */
+export interface EngineEvent {
+  readonly type: "container" | "image"
+  /** Docker's words: `create`, `start`, `die`, `destroy`, `pull`, `tag`, … */
+  readonly action: string
+  readonly id: string
+  readonly attributes: Readonly<Record<string, string>>
+  readonly wallMs: number
+}
+
+/** Of the past, for `since`. */
+const KEPT = 256
+
+/** What containers were called, for events that come after their row is gone. */
+type Known = { readonly name: string; readonly image: string; readonly labels: Readonly<Record<string, string>> }
+
+const CONTAINER_ACTIONS: Readonly<Record<string, string>> = {
+  create: "create",
+  started: "start",
+  frozen: "pause",
+  thawed: "unpause",
+  rename: "rename",
+  update: "update",
+}
+
+/** Docker's events out of the loop's transitions. Told once they are durable, kept only in memory. */
+export class EventsBody {
+  readonly #store: StoreBody
+  readonly #known = new Map<string, Known>()
+  readonly #listeners = new Set<(event: EngineEvent) => void>()
+  #kept: EngineEvent[] = []
+
+  constructor(store: StoreBody) {
+    this.#store = store
+    for (const row of store.containers.all()) this.#learn(row.id)
+  }
+
+  listen(listener: (event: EngineEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+  since(wallMs: number): readonly EngineEvent[] {
+    return this.#kept.filter((event) => event.wallMs >= wallMs)
+  }
+
+  /** Turns one transition into the events it is, if any. */
+  hear(transition: Transition): void {
+    const noun = nounOf(transition.address)
+    if (noun === "container") this.#container(transition)
+    else if (noun === "image") this.#image(transition)
+  }
+
+  /** Says something that is no transition: an attach, a resize. */
+  tell(action: string, id: string, extra: Readonly<Record<string, string>>, wallMs: number): void {
+    const known = this.#known.get(id)
+    if (known === undefined) return
+    const attributes = { ...known.labels, ...extra, image: known.image, name: known.name }
+    this.#publish({ type: "container", action, id, attributes, wallMs })
+  }
+
+  #container({ address, event, before, snapshot, done, at }: Transition): void {
+    const id = keyOf(address)
+    const say = (action: string, extra: Readonly<Record<string, string>> = {}) =>
+      this.tell(action, id, extra, at.wallMs)
+    if (event.type === "create" || event.type === "rename" || event.type === "update") this.#learn(id)
+    if (event.type === "kill") say("kill", { signal: String(event["signal"]) })
+    if (event.type === "exited") {
+      if (event["oomKilled"] === true) say("oom")
+      say("die", { exitCode: String(event["exitCode"]) })
+    }
+    if (event.type === "cleaned" && wasStopped(snapshot.context)) say("stop")
+    const action = CONTAINER_ACTIONS[event.type]
+    if (action !== undefined) say(action)
+    const gone = snapshot.matches("leaving") || (done && before !== "leaving")
+    if (!gone || before === "removing" && !done) return
+    if (this.#known.has(id) && this.#store.containers.get(id) === undefined) {
+      say("destroy")
+      this.#known.delete(id)
+    }
+  }
+
+  #image({ event, snapshot, at }: Transition): void {
+    const { imageId, reference } = snapshot.context as { imageId: string; reference: string }
+    const say = (action: string, id: string, name: string) =>
+      this.#publish({ type: "image", action, id, attributes: { name }, wallMs: at.wallMs })
+    if (snapshot.matches("ready") || snapshot.matches("present")) {
+      const name = reference === "" ? imageId : familiar(reference)
+      say(reference === "" ? "load" : "pull", reference === "" ? imageId : name, name)
+    } else if (event.type === "tag") {
+      const row = event["row"] as NamesCargo
+      for (const tag of row.tags) say("tag", row.imageId, familiar(tag))
+    } else if (event.type === "remove") {
+      const row = event["row"] as RemovalCargo
+      for (const name of [...row.tags, ...row.digests]) say("untag", row.imageId, familiar(name))
+      if (row.forget) say("delete", row.imageId, row.imageId)
+    }
+  }
+
+  #learn(id: string): void {
+    const row = this.#store.containers.get(id)
+    if (row === undefined) return
+    const { labels } = row.terms as Terms
+    this.#known.set(id, { name: row.name, image: row.imageName, labels })
+  }
+
+  #publish(event: EngineEvent): void {
+    this.#kept = [...this.#kept.slice(1 - KEPT), event]
+    for (const listener of [...this.#listeners]) listener(event)
+  }
+}
+
+const familiar = (reference: string): string =>
+  Result.match(parseReference(reference), {
+    onSuccess: familiarReference,
+    onFailure: () => reference,
+  })
+
+const wasStopped = (context: { readonly wish?: string }): boolean => context.wish === "stop"
+
+/** The events of this engine, from the moment it listens. */
+export class Events extends Context.Service<Events, EventsBody>()("engine/Events") {
+  static readonly body = Layer.effect(
+    Events,
+    Effect.gen(function*() {
+      const loop = yield* Loop
+      const events = new EventsBody(yield* Store)
+      loop.listen((transition) => events.hear(transition))
+      return events
+    }),
+  )
+}
