@@ -9,22 +9,8 @@ type Part = (words: readonly string[]) => Promise<number>
 /** Each part is loaded when it is the one: the terminal's never loads the daemon's. */
 const cli: Part = async (words) => (await import("./cli/main.ts")).main(words)
 
-const daemon: Part = async (words) => {
-  const { readSettings } = await import("./settings.ts")
-  const { readTextFile } = await import("./kernel/text-file.ts")
-  const request = readSettings(words, readTextFile)
-  if (request._tag === "Failure") {
-    process.stderr.write(`${request.failure.cause}\n`)
-    return 1
-  }
-  const { success: asked } = request
-  if (asked.action === "help") process.stdout.write(asked.text)
-  if (asked.action === "run") {
-    process.stderr.write("the daemon is not there yet\n")
-    return 1
-  }
-  return 0
-}
+const daemon: Part = async (words) =>
+  (await import("./daemon.ts")).main(words, { childEntry: [import.meta.filename, "child"] })
 
 /** Imported for its effect: it lives as long as its channel to the daemon. */
 const child: Part = async () => {
