@@ -19,10 +19,13 @@ const PAGE = 4096
 const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
 
-const openat2 = bind("long syscall(long n, int dir, const void *path, const void *how, size_t size)")
-const preadv2 = bind("int64 preadv64v2(int fd, const void *iov, int count, int64 offset, int flags)")
+const openat2 = bind(
+  "long syscall(long number, int dir, const void *path, const void *how, size_t size)")
+const preadv2 = bind(
+  "int64 preadv64v2(int fd, const void *iov, int count, int64 offset, int flags)")
 const fadvise = bind("int posix_fadvise64(int fd, int64 offset, int64 length, int advice)")
-const mmap = bind("intptr_t mmap64(intptr_t at, size_t length, int prot, int flags, int fd, int64 o)")
+const mmap = bind(
+  "intptr_t mmap64(intptr_t at, size_t length, int prot, int flags, int fd, int64 offset)")
 const munmap = bind("int munmap(intptr_t at, size_t length)")
 const mincore = bind("int mincore(intptr_t at, size_t length, void *vector)")
 
@@ -72,7 +75,8 @@ export function openForReading(directory: number, path: Buffer): number {
     const fd = Number(openat2(OPENAT2, directory, name, how, how.length))
     if (fd >= 0) return fd
     // EAGAIN: a rename elsewhere raced the resolution (openat2(2), "ERRORS").
-    if (!isErrno("EINTR") && !isErrno("EAGAIN")) throw new Errno("openat2", path.toString(), errno())
+    if (isErrno("EINTR") || isErrno("EAGAIN")) continue
+    throw new Errno("openat2", path.toString(), errno())
   }
 }
 
@@ -101,12 +105,13 @@ const point = (address: bigint, length: number): void => {
 }
 
 /**
- * As `readAt`, leaving the page cache as it was: what an application has in it stays, what this read
- * brings in goes. `RWF_DONTCACHE` does it in the kernel (Linux 6.14, preadv2(2)); where that is
- * refused, what was resident before is found out with mincore(2) and only the rest dropped again.
+ * As `readAt`, leaving the page cache as it was: what an application has in it stays, what this
+ * read brings in goes. `RWF_DONTCACHE` does it in the kernel (Linux 6.14, preadv2(2)); where that
+ * is refused, what was resident before is found out with mincore(2) and only the rest dropped
+ * again.
  */
 export function readQuietly(fd: number, buffer: Buffer, offset: number): number {
-  const start = BigInt(koffi.address(buffer))
+  const start = koffi.address(buffer)
   let done = 0
   while (done < buffer.length) {
     point(start + BigInt(done), buffer.length - done)
@@ -121,8 +126,8 @@ export function readQuietly(fd: number, buffer: Buffer, offset: number): number 
 }
 
 /**
- * For each page of a range (`offset` on a page's boundary): is it in the page cache? Null: cannot be
- * known. See mincore(2).
+ * For each page of a range (`offset` on a page's boundary): is it in the page cache? Null: cannot
+ * be known. See mincore(2).
  */
 export function resident(fd: number, offset: number, pages: number): readonly boolean[] | null {
   const at = mmap(0, pages * PAGE, PROT_READ, MAP_SHARED, fd, offset)
@@ -147,7 +152,8 @@ export function readAndDrop(fd: number, buffer: Buffer, offset: number): number 
   const pages = Math.ceil((offset + buffer.length - start) / PAGE)
   const before = resident(fd, start, pages)
   const got = readAt(fd, buffer, offset)
-  for (let page = 0; before !== null && page < pages;) {
+  if (before === null) return got
+  for (let page = 0; page < pages;) {
     const first = page
     while (page < pages && !before[page]) page++
     if (page > first) fadvise(fd, start + first * PAGE, (page - first) * PAGE, FADV_DONTNEED)

@@ -32,9 +32,9 @@ const refuse = (packing: string): never => {
 
 /**
  * Puts a stream down in a new file, decompressed if all of it is gzip or zstd; answers the file's
- * length. A stream that would make the file longer than `bytesMax` is refused. If it does not come to
- * its end, or `signal` stops it, the file is gone again. Nothing is flushed: a spooled archive does
- * not outlive a crash. Holds some 100 KiB, and fills no page cache.
+ * length. A stream that would make the file longer than `bytesMax` is refused. If it does not come
+ * to its end, or `signal` stops it, the file is gone again. Nothing is flushed: a spooled archive
+ * does not outlive a crash. Holds some 100 KiB, and fills no page cache.
  */
 export async function spool(
   source: AsyncIterable<Uint8Array>, path: string, bytesMax: number, signal: AbortSignal,
@@ -109,9 +109,12 @@ const nextOf = (pieces: AsyncIterator<Uint8Array>, signal: AbortSignal) =>
 /** What zlib says, in words. */
 function readable(error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException).code ?? ""
-  if (code === "Z_BUF_ERROR") return new SpoolFault("damaged", "the archive ends too early: unexpected EOF")
+  if (code === "Z_BUF_ERROR") {
+    return new SpoolFault("damaged", "the archive ends too early: unexpected EOF")
+  }
   if (/^(Z_|ZSTD_|ERR__ERROR_)/.test(code)) {
-    return new SpoolFault("damaged", `the archive cannot be decompressed: ${(error as Error).message}`)
+    const { message } = error as Error
+    return new SpoolFault("damaged", `the archive cannot be decompressed: ${message}`)
   }
   return error
 }

@@ -1,8 +1,8 @@
 import { constants, crc32 as nodeCrc32, zstdCompressSync, zstdDecompressSync } from "node:zlib"
 
 /**
- * CRC-32 as gzip and Ethernet have it (RFC 1952 section 8), of `bytes` behind whatever gave `before`.
- * 3 GB/s: the check is never what a read waits for.
+ * CRC-32 as gzip and Ethernet have it (RFC 1952 section 8), of `bytes` behind whatever gave
+ * `before`. 3 GB/s: the check is never what a read waits for.
  */
 export const crc32 = (bytes: Uint8Array, before = 0): number => nodeCrc32(bytes, before)
 
@@ -17,7 +17,8 @@ export const zstd = (bytes: Uint8Array): Buffer =>
 export const unzstd = (bytes: Uint8Array, length: number): Buffer | null => {
   if (length === 0) return null
   try {
-    const plain = zstdDecompressSync(bytes, { maxOutputLength: length, chunkSize: Math.max(64, length) })
+    const chunkSize = Math.max(64, length)
+    const plain = zstdDecompressSync(bytes, { maxOutputLength: length, chunkSize })
     return plain.length === length ? plain : null
   } catch {
     return null

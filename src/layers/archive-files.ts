@@ -21,8 +21,9 @@ const hostile = (path: string) => new PullFault({
 })
 
 /**
- * The files of a tar that lies on the disk, found by path without unpacking it: contents are skipped,
- * symlinks and hard links followed within the archive. Throws `PullFault`. Paths are in UTF-8.
+ * The files of a tar that lies on the disk, found by path without unpacking it: contents are
+ * skipped, symlinks and hard links followed within the archive. Throws `PullFault`. Paths are in
+ * UTF-8.
  */
 export class ArchiveFiles {
   readonly path: string

@@ -25,9 +25,9 @@ const LISTS_MAX = 4
 /**
  * What a `docker save` archive holds: an uncompressed tar at `path` (`spool` makes it so) in the
  * layout of Docker before 25 (`manifest.json` and a directory for each layer), in that of Docker 25
- * and later (an OCI image layout with `manifest.json`), or a bare OCI image layout. A layer's source
- * is the place of its bytes in the archive, compressed or not as they are; nobody has looked into
- * them yet. Configurations are whole, and the digests of all but the layers are checked.
+ * and later (an OCI image layout with `manifest.json`), or a bare OCI image layout. A layer's
+ * source is the place of its bytes in the archive, compressed or not as they are; nobody has looked
+ * into them yet. Configurations are whole, and the digests of all but the layers are checked.
  */
 export const inspectArchive = (path: string): Effect.Effect<readonly Archived[], PullFault> =>
   Effect.suspend(() => {
@@ -48,7 +48,7 @@ function inspect(path: string): readonly Archived[] {
     if (files.has("manifest.json")) return merged(saved(files))
     if (files.has("index.json")) return merged(layout(files))
     throw files.has("repositories")
-      ? unsupported("the archive was saved by a Docker before 1.10: load and save it with a newer one")
+      ? unsupported("saved by a Docker before 1.10: load it there, and save it with a newer one")
       : damaged("invalid archive: does not contain a manifest.json")
   } finally {
     files.close()
@@ -179,7 +179,9 @@ function sized(files: ArchiveFiles, { digest, size }: Descriptor) {
 /** A blob whose digest is checked: manifests and configurations. */
 function blob(files: ArchiveFiles, descriptor: Descriptor, bytesMax: number): Buffer {
   const { digest } = descriptor
-  if (splitDigest(digest)[0] !== "sha256") throw unsupported(`unsupported digest algorithm: ${digest}`)
+  if (splitDigest(digest)[0] !== "sha256") {
+    throw unsupported(`unsupported digest algorithm: ${digest}`)
+  }
   sized(files, descriptor)
   const bytes = files.bytes(blobPath(digest), bytesMax)
   if (digestOf(bytes) !== digest) {

@@ -40,7 +40,8 @@ export class ImageTar {
     let done = 0
     let number = this.#layerAt(position)
     for (; done < buffer.length && number < this.#layers.length; number++) {
-      done += this.#layers[number]!.read(position + done - this.#starts[number]!, buffer.subarray(done))
+      const start = this.#starts[number]!
+      done += this.#layers[number]!.read(position + done - start, buffer.subarray(done))
     }
     return done
   }

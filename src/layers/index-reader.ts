@@ -35,7 +35,7 @@ export class IndexReader {
     if (size < HEADER_LENGTH + TRAILER_LENGTH) throw damaged("it is too short to be finished")
     checkHeader(readAt)
     const trailer = exactly(readAt, TRAILER_LENGTH, size - TRAILER_LENGTH)
-    if (trailer.toString("latin1", 16) !== "XITB") throw damaged("it has no end: it was never finished")
+    if (trailer.toString("latin1", 16) !== "XITB") throw damaged("it was never finished")
     const footerOffset = Number(trailer.readBigUInt64LE(0))
     const footerLength = trailer.readUInt32LE(8)
     if (footerOffset < HEADER_LENGTH || footerOffset + footerLength + TRAILER_LENGTH !== size) {
@@ -148,7 +148,8 @@ function parseFooter(footer: Buffer, footerOffset: number): ParsedFooter {
   let expected = HEADER_LENGTH
   for (let n = 0; n < nFrames; n++) {
     const frame = {
-      tarStart: cursor.u64(), fileOffset: cursor.u64(), clen: cursor.u32(), firstEntry: cursor.u32(),
+      tarStart: cursor.u64(), fileOffset: cursor.u64(),
+      clen: cursor.u32(), firstEntry: cursor.u32(),
     }
     const before = frames.at(-1)
     if (frame.fileOffset !== expected || frame.tarStart < (before?.tarStart ?? 0) ||
@@ -213,7 +214,7 @@ function readFrame(
 }
 
 function parseRecords(
-  bytes: Buffer, start: { readonly tarStart: number; readonly firstEntry: number; readonly raw: Buffer },
+  bytes: Buffer, start: Pick<Frame, "tarStart" | "firstEntry" | "raw">,
 ) {
   const cursor = new Cursor(bytes)
   const records: PlacedRecord[] = []

@@ -55,8 +55,8 @@ export class Pieces {
 }
 
 /**
- * Writes a layer's tar index as its tar goes by; `index-format.ts` says what to call when. Each frame
- * is one `append`. Holds 256 KiB of raw bytes and the records that go with them.
+ * Writes a layer's tar index as its tar goes by; `index-format.ts` says what to call when. Each
+ * frame is one `append`. Holds 256 KiB of raw bytes and the records that go with them.
  */
 export class IndexWriter {
   readonly #append: (bytes: Buffer) => void
@@ -152,7 +152,7 @@ export class IndexWriter {
    */
   closeFrame(tarEnd: number): number {
     if (tarEnd !== this.#tarPosition) {
-      throw new Error(`index: the tar stands at ${tarEnd}, but ${this.#tarPosition} bytes were told`)
+      throw new Error(`index: the tar is at ${tarEnd}, but ${this.#tarPosition} bytes were told`)
     }
     if (this.#rawLength === 0 && this.#recordsLength === 0) return this.#length
     const payload = zstd(Buffer.concat([

@@ -15,8 +15,8 @@ interface Piece {
 }
 
 /**
- * What readers of layers keep in memory: four decoded frames, four pieces, one open file; some 5 MiB.
- * The tars of one image share one.
+ * What readers of layers keep in memory: four decoded frames, four pieces, one open file; some 5
+ * MiB. The tars of one image share one.
  */
 export class LayerCache {
   readonly frames = new Recent<Frame>(4)
@@ -110,7 +110,8 @@ export class LayerTar {
     const { records } = frame
     const before = lastAtOrBefore(records, position)
     const record = records[before]
-    const contentEnd = record === undefined ? frame.tarStart : record.tarStart + record.contentLength
+    const contentEnd =
+      record === undefined ? frame.tarStart : record.tarStart + record.contentLength
     if (record !== undefined && position < contentEnd) {
       return this.#readContent(record, position - record.tarStart, buffer)
     }
@@ -156,7 +157,8 @@ export class LayerTar {
     const offset = record.fileOffset + number * PIECE
     try {
       const got = readQuietly(this.#open(path), into, offset)
-      if (got < into.length) throw this.#damaged(path, `it ends ${into.length - got} bytes too early`)
+      const missing = into.length - got
+      if (missing > 0) throw this.#damaged(path, `it ends ${missing} bytes too early`)
     } catch (error) {
       throw located(error, this.#directory, path.toString())
     }
@@ -175,7 +177,8 @@ export class LayerTar {
   /** Where the content of an entry lies now, below the layer's directory. */
   #placeOf({ entry, path }: PlacedRecord): Buffer {
     let [first, rest] = [Infinity, 0]
-    for (let end = path.length; this.#moves.size > 0 && end > 0; end = path.lastIndexOf(SLASH, end - 1)) {
+    let end = this.#moves.size === 0 ? 0 : path.length
+    for (; end > 0; end = path.lastIndexOf(SLASH, end - 1)) {
       const moves = this.#moves.get(path.toString("latin1", 0, end)) ?? []
       const move = moves.find((k) => k > entry)
       if (move !== undefined && move < first) [first, rest] = [move, end]
@@ -185,7 +188,7 @@ export class LayerTar {
   }
 
   #damaged(path: Buffer, cause: string): LayerDamaged {
-    return new LayerDamaged({ file: `${this.#directory}/${path}`, cause })
+    return new LayerDamaged({ file: `${this.#directory}/${path.toString()}`, cause })
   }
 }
 

@@ -1,4 +1,4 @@
-/** The values asked for last, few of them. What falls out is handed on to be used again or closed. */
+/** The values asked for last, few of them. What falls out is handed on, to be closed or reused. */
 export class Recent<Value> {
   readonly #most: number
   readonly #release: (value: Value) => void

@@ -5,8 +5,8 @@ import { PullFault } from "./carrier.ts"
 /**
  * Puts down what a client loads, as a plain tar in a new file at `path`, for `Carrier.inspect` and
  * the layers' archive sources: a whole that is gzip or zstd is decompressed on the way, as offsets
- * into it must mean something. Answers the file's length in bytes. The file is gone if this fails or
- * is interrupted; deleting it later is the caller's, and emptying the directory at boot.
+ * into it must mean something. Answers the file's length in bytes. The file is gone if this fails
+ * or is interrupted; deleting it later is the caller's, and emptying the directory at boot.
  */
 export const spool = (
   source: AsyncIterable<Uint8Array>, path: string, bytesMax: number,

@@ -46,7 +46,7 @@ const told: fc.Arbitrary<Told[]> = fc.array(fc.oneof(
   return all.filter((one, n) => n > first || !("record" in one) || one.record.kind !== "continued")
 })
 
-/** The same thing in one normal form: raw bytes glued together, records with all they were given. */
+/** In one normal form: raw bytes glued together, records with all they were given. */
 const normal = (all: readonly Told[]) => {
   const out: (string | object)[] = []
   let bytes: Buffer[] = []
@@ -121,7 +121,8 @@ describe("tar index", () => {
   })
 
   it("finds the frame of every position, and numbers its entries", () => {
-    fc.assert(fc.property(told.filter(valid), fc.double({ min: 0, max: 1, noNaN: true }), (all, at) => {
+    const share = fc.double({ min: 0, max: 1, noNaN: true })
+    fc.assert(fc.property(told.filter(valid), share, (all, at) => {
       const memory = new Memory()
       const writer = new IndexWriter(memory.append)
       tell(writer, all)
@@ -134,7 +135,9 @@ describe("tar index", () => {
       expect(frame.tarEnd).toBeGreaterThan(position)
       let next = 0
       for (const { records } of reader.frames()) {
-        for (const { kind, entry } of records) expect(entry).toBe(kind === "continued" ? next - 1 : next++)
+        for (const { kind, entry } of records) {
+          expect(entry).toBe(kind === "continued" ? next - 1 : next++)
+        }
       }
       expect(next).toBe(reader.nEntries)
     }), { numRuns: 40 })
@@ -201,7 +204,8 @@ describe("tar index", () => {
     for (let at = 0; at < good.length; at++) {
       memory.bytes = Buffer.from(good)
       memory.bytes[at]! ^= 0x10
-      expect(() => IndexReader.saved(memory.readAt, good.length), `byte ${at}`).toThrow(LayerDamaged)
+      expect(() => IndexReader.saved(memory.readAt, good.length), `byte ${at}`)
+        .toThrow(LayerDamaged)
     }
     memory.bytes = good
     expect(() => IndexReader.saved(memory.readAt, good.length - 1)).toThrow(LayerDamaged)
@@ -240,9 +244,12 @@ describe("tar index", () => {
   it("refuses a caller that miscounts", () => {
     const writer = new IndexWriter(() => {})
     writer.raw(Buffer.alloc(512))
-    expect(() => writer.closeFrame(511)).toThrow("the tar stands at 511, but 512 bytes were told")
-    expect(() => writer.record({ kind: "none", path: Buffer.alloc(0), contentLength: 3 })).toThrow()
-    expect(() => writer.record({ kind: "continued", path: Buffer.alloc(0) })).toThrow()
-    expect(() => writer.record({ kind: "content", path: Buffer.alloc(0), contentLength: 3 })).toThrow()
+    expect(() => writer.closeFrame(511)).toThrow("the tar is at 511, but 512 bytes were told")
+    const path = Buffer.alloc(0)
+    expect(() => writer.record({ kind: "none", path, contentLength: 3 }))
+      .toThrow("a none entry with content")
+    expect(() => writer.record({ kind: "continued", path })).toThrow("continues nothing")
+    expect(() => writer.record({ kind: "content", path, contentLength: 3 }))
+      .toThrow("not all CRCs")
   })
 })

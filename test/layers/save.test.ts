@@ -26,7 +26,8 @@ const layer = (content: string): LayerToSave => {
 
 const image = (tags: string[], layers: LayerToSave[]): ImageToSave => {
   const config = Buffer.from(JSON.stringify({
-    os: "linux", architecture: "amd64", rootfs: { type: "layers", diff_ids: layers.map((l) => l.diffId) },
+    os: "linux", architecture: "amd64",
+    rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
   }))
   return { imageId: digest(config), config, tags, layers }
 }
@@ -63,10 +64,14 @@ describe("a saved archive", () => {
       expect(digest(files.get(name)!)).toBe(`sha256:${name.slice("blobs/sha256/".length)}`)
     }
     const json = (name: string) => JSON.parse(files.get(name)!.toString())
+    const annotations = (name: string, tag: string) =>
+      ({ "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag })
     const path = (of: string) => `blobs/sha256/${of.slice(7)}`
-    expect(json("manifest.json").map((item: any) => [item.Config, item.RepoTags, item.Layers])).toEqual([
-      [path(images[0]!.imageId), ["app:1", "app:latest"], [base, top].map((l) => path(l.diffId))],
-      [path(images[1]!.imageId), ["host:5000/team/app:2"], [base, other, base].map((l) => path(l.diffId))],
+    const paths = (...layers: LayerToSave[]) => layers.map(({ diffId }) => path(diffId))
+    const items: any[] = json("manifest.json")
+    expect(items.map((item) => [item.Config, item.RepoTags, item.Layers])).toEqual([
+      [path(images[0]!.imageId), ["app:1", "app:latest"], paths(base, top)],
+      [path(images[1]!.imageId), ["host:5000/team/app:2"], paths(base, other, base)],
       [path(images[2]!.imageId), null, []],
     ])
     expect(json("repositories")).toEqual({
@@ -75,12 +80,9 @@ describe("a saved archive", () => {
     })
     expect(json("oci-layout")).toEqual({ imageLayoutVersion: "1.0.0" })
     expect(json("index.json").manifests.map((entry: any) => entry.annotations)).toEqual([
-      { "io.containerd.image.name": "docker.io/library/app:1", "org.opencontainers.image.ref.name": "1" },
-      {
-        "io.containerd.image.name": "docker.io/library/app:latest",
-        "org.opencontainers.image.ref.name": "latest",
-      },
-      { "io.containerd.image.name": "host:5000/team/app:2", "org.opencontainers.image.ref.name": "2" },
+      annotations("docker.io/library/app:1", "1"),
+      annotations("docker.io/library/app:latest", "latest"),
+      annotations("host:5000/team/app:2", "2"),
       undefined,
     ])
     for (const entry of json("index.json").manifests) {
