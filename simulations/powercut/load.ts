@@ -1,0 +1,77 @@
+import { join } from "node:path"
+import { balena } from "../bench/engines/balena.ts"
+import { dockerDone, images } from "../bench/engines/docker.ts"
+import { startDaemon } from "../bench/engines/engine.ts"
+import { writeArchive } from "../images/archive.ts"
+import { blobBytes, imageId, type BuiltImage } from "../images/image.ts"
+import { makeDisk, type Cut } from "./disk.ts"
+import type { Rig } from "./rig.ts"
+import { Cutter, dataRootOf, restless, revive, verifyImages } from "./scenario.ts"
+import type { Finding, Scenario } from "./scenario.ts"
+
+const TAG = "powercut/loaded:1"
+
+/** Loads one image from an archive and cuts the power meanwhile. */
+export const loadScenario = (image: BuiltImage): Scenario =>
+  async (rig, dice, count, round) => {
+    const stack = new AsyncDisposableStack()
+    try {
+      const disk = stack.use(await makeDisk(rig.root, { sizeMiB: 4096, spaceMiB: 32_768 }))
+      const archive = join(rig.root, `loaded-${round}.tar`)
+      await writeArchive(archive, [{ image, tags: [TAG] }])
+      let done = false
+      const cutter = new Cutter(disk, dice, count, () => done)
+      using _ = cutter.watchJournal(0.5)
+      const dataRoot = dataRootOf(disk.mountPoint)
+      const daemon = await startDaemon(rig, balena, { name: `load-${round}`, dataRoot })
+      const loading = dockerDone(daemon.socket, ["load", "--input", archive])
+        .then(() => (done = true))
+      loading.catch(() => {}) // it is awaited below
+      const expectedMs = blobBytes(image) / 50_000 // about as long as a load takes
+      while (!done && cutter.left > count / 4) {
+        const instant = new Promise((resolve) =>
+          setTimeout(resolve, (dice.next() * 2 * expectedMs) / count))
+        await Promise.race([instant, loading])
+        await cutter.take("instant")
+      }
+      await loading
+      await cutter.rest(50)
+      await daemon.machine.cut()
+      const trials = cutter.taken.map(({ cut, known }, index) => ({
+        cut,
+        check: () => check(rig, image, archive, cut, known, `check-${round}-${index}`),
+      }))
+      return { trials, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+    } catch (fault) {
+      await stack.disposeAsync()
+      throw fault
+    }
+  }
+
+const check = async (
+  rig: Rig,
+  image: BuiltImage,
+  archive: string,
+  cut: Cut,
+  done: boolean,
+  name: string,
+): Promise<Finding> => {
+  const violations: string[] = []
+  let kind = "?"
+  try {
+    await using revived = await revive(rig, cut, name)
+    const { socket } = revived.daemon
+    const there = await verifyImages(socket)
+    kind = there.includes(imageId(image)) ? "whole" : "absent"
+    if (done && kind === "absent") violations.push("a finished load is not there")
+    await dockerDone(socket, ["load", "--input", archive])
+    const named = (await images(socket)).find(({ RepoTags }) => RepoTags?.includes(TAG))
+    if (named?.Id !== imageId(image)) violations.push(`${TAG} names ${named?.Id}`)
+    await verifyImages(socket)
+    violations.push(...restless(await revived.ended()))
+  } catch (fault) {
+    violations.push(fault instanceof Error ? fault.message : String(fault))
+  }
+  if (violations.length === 0) await cut.fsck().catch((fault) => violations.push(String(fault)))
+  return { label: cut.label, violations, refetched: null, kind }
+}

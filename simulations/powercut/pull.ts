@@ -1,0 +1,136 @@
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { balena } from "../bench/engines/balena.ts"
+import { dockerDone, images, pull } from "../bench/engines/docker.ts"
+import { startDaemon } from "../bench/engines/engine.ts"
+import { startDistribution } from "../images/distribution.ts"
+import { blobBytes, imageId, type BuiltImage } from "../images/image.ts"
+import { push } from "../images/push.ts"
+import { makeDisk, type Cut } from "./disk.ts"
+import { openGate, type Gate } from "./gate.ts"
+import type { Rig } from "./rig.ts"
+import { Cutter, dataRootOf, restless, revive, verifyImages, waitFor } from "./scenario.ts"
+import type { Finding, Revived, Scenario } from "./scenario.ts"
+
+/** At most this much may be fetched again after a cut, over all layers together. */
+const REFETCH_MAX = 16 * 2 ** 20
+
+/** What had been said to the client when the cut was taken. */
+interface Known {
+  readonly sent: number
+  /** The engine has answered: from here on it may not forget the pull. */
+  readonly acknowledged: boolean
+  readonly done: boolean
+}
+
+interface World {
+  readonly rig: Rig
+  readonly gate: Gate
+  readonly image: BuiltImage
+  readonly reference: string
+}
+
+/** What is pulled, and how fast the registry sends; slower makes for cuts in mid layer. */
+export interface PullOptions {
+  readonly image: BuiltImage
+  readonly rate?: number
+}
+
+/** Pulls one image and cuts the power while it goes on: at drawn instants and around commits. */
+export const pullScenario = ({ image, rate }: PullOptions): Scenario =>
+  async (rig, dice, count, round) => {
+    const stack = new AsyncDisposableStack()
+    try {
+      const disk = stack.use(await makeDisk(rig.root, { sizeMiB: 3072, spaceMiB: 32_768 }))
+      const registry = stack.use(await startDistribution(join(rig.root, `registry-${round}`)))
+      await push(image, registry.host, "powercut/image", "1")
+      const gate = stack.use(await openGate(registry.host, rate === undefined ? {} : { rate }))
+      const world = { rig, gate, image, reference: `${gate.host}/powercut/image:1` }
+      let acknowledged = false
+      let done = false
+      const know = (): Known => ({ sent: gate.sent(), acknowledged, done })
+      const cutter = new Cutter(disk, dice, count, know)
+      const instants = Array.from({ length: Math.ceil(count / 2) }, () => dice.next())
+        .map((share) => share * blobBytes(image))
+        .toSorted((one, other) => one - other)
+      using _ = cutter.watchJournal(Math.min(1, count / 100))
+      const dataRoot = dataRootOf(disk.mountPoint)
+      const daemon = await startDaemon(rig, balena, { name: `pull-${round}`, dataRoot })
+      const pulling = pull(daemon.socket, world.reference, () => (acknowledged = true))
+        .then(() => (done = true))
+      pulling.catch(() => {}) // it is awaited below
+      while (!done && instants.length > 0 && cutter.left > 0) {
+        if (gate.sent() >= (instants[0] ?? 0)) {
+          instants.shift()
+          await cutter.take("instant")
+        } else await Promise.race([sleep(1), pulling])
+      }
+      await pulling
+      await cutter.rest(50)
+      await daemon.machine.cut()
+      const trials = cutter.taken.map(({ cut, known }, index) => ({
+        cut,
+        check: () => check(world, cut, known, `check-${round}-${index}`),
+      }))
+      return { trials, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+    } catch (fault) {
+      await stack.disposeAsync()
+      throw fault
+    }
+  }
+
+const check = async (world: World, cut: Cut, known: Known, name: string): Promise<Finding> => {
+  const violations: string[] = []
+  const label = `${cut.label} at ${(known.sent / 2 ** 20).toFixed(1)} MiB`
+  let refetched: number | null = null
+  let kind = "?"
+  try {
+    world.gate.reset()
+    await using revived = await revive(world.rig, cut, name)
+    kind = kindOf(revived, world)
+    if (known.done && kind !== "whole") violations.push("a finished pull is not there")
+    if (known.acknowledged && kind === "absent") violations.push("a pull was forgotten")
+    await verifyImages(revived.daemon.socket)
+    if (kind === "resumed") await continues(revived, world)
+    else await pull(revived.daemon.socket, world.reference)
+    const missing = blobBytes(world.image) - known.sent
+    if (known.acknowledged) refetched = Math.max(0, world.gate.sent() - Math.max(0, missing))
+    if ((refetched ?? 0) > REFETCH_MAX) violations.push(`${refetched} bytes were fetched again`)
+    violations.push(...await worksNow(revived, world))
+    violations.push(...restless(await revived.ended()))
+  } catch (fault) {
+    violations.push(fault instanceof Error ? fault.message : String(fault))
+  }
+  if (violations.length === 0) await cut.fsck().catch((fault) => violations.push(String(fault)))
+  return { label, violations, refetched, kind }
+}
+
+/** Whether the disk held the whole image, a pull of it that goes on by itself, or neither. */
+const kindOf = ({ before }: Revived, { image, reference }: World): string => {
+  if (before === null) return "absent"
+  if (before.images.includes(imageId(image))) return "whole"
+  const address = `image/${reference}`
+  return [...before.machines.keys()].some((key) => key.startsWith(address)) ? "resumed" : "absent"
+}
+
+/** The pull goes on without a client, to its end. */
+const continues = async ({ daemon }: Revived, { gate, image }: World): Promise<void> => {
+  const isVisible = async () =>
+    (await images(daemon.socket)).some(({ Id }) => Id === imageId(image))
+  await waitFor("the pull does not go on by itself", isVisible, gate.sent)
+}
+
+/** The right image under the right name, whole, and a container of it runs. */
+const worksNow = async ({ daemon }: Revived, { image, reference }: World): Promise<string[]> => {
+  const violations: string[] = []
+  const shown = await images(daemon.socket)
+  const named = shown.find(({ RepoTags }) => RepoTags?.includes(reference))
+  if (named?.Id !== imageId(image)) violations.push(`${reference} names ${named?.Id}`)
+  if (shown.length !== 1) violations.push(`${shown.length} images are shown`)
+  await verifyImages(daemon.socket)
+  const said = await dockerDone(daemon.socket, [
+    "run", "--rm", "--network", "none", reference, "sh", "-c", "echo it runs",
+  ])
+  if (said !== "it runs\n") violations.push(`the container said ${JSON.stringify(said)}`)
+  return violations
+}

@@ -1,0 +1,163 @@
+import { mkdirSync, watch } from "node:fs"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { balena } from "../bench/engines/balena.ts"
+import { ask, images } from "../bench/engines/docker.ts"
+import { startDaemon, type Daemon } from "../bench/engines/engine.ts"
+import { audit, type Audit } from "./audit.ts"
+import type { Cut, Disk } from "./disk.ts"
+import type { Rig } from "./rig.ts"
+import type { Dice } from "./seeded.ts"
+import { verifyArchive } from "./verify.ts"
+
+/** What came of one cut. */
+export interface Finding {
+  readonly label: string
+  /** What must not be; empty: all was well. */
+  readonly violations: readonly string[]
+  /** Blob bytes sent after the cut beyond what was missing; null: not a matter of this cut. */
+  readonly refetched: number | null
+  /** What the disk held: for the summary's groups. */
+  readonly kind: string
+}
+
+/** One cut that is still to be checked. */
+export interface Trial {
+  readonly cut: Cut
+  readonly check: () => Promise<Finding>
+}
+
+/** A workload on a disk whose power is cut: runs once, answers `count` cuts of it to be checked. */
+export type Scenario = (rig: Rig, dice: Dice, count: number, round: number) => Promise<Round>
+
+/** What one run left to be checked. Disposing it drops the disk and all that served it. */
+export interface Round extends AsyncDisposable {
+  readonly trials: readonly Trial[]
+}
+
+export const dataRootOf = (mountPoint: string): string => join(mountPoint, "data")
+
+/**
+ * Takes the cuts of one run, never two at a time: `know` says, just before each, what had been
+ * promised by then. Cuts near the journal come within 5 ms of a change to the log of the database.
+ */
+export class Cutter<Known> {
+  readonly taken: { readonly cut: Cut; readonly known: Known }[] = []
+  readonly #disk: Disk
+  readonly #dice: Dice
+  readonly #know: () => Known
+  readonly #count: number
+  #busy = false
+
+  constructor(disk: Disk, dice: Dice, count: number, know: () => Known) {
+    this.#disk = disk
+    this.#dice = dice
+    this.#count = count
+    this.#know = know
+  }
+
+  get left(): number {
+    return this.#count - this.taken.length
+  }
+
+  /** Cuts now, unless a cut is being taken or enough have been. */
+  async take(why: string): Promise<void> {
+    if (this.#busy || this.left <= 0) return
+    this.#busy = true
+    try {
+      const known = this.#know()
+      const cut = await this.#disk.cut(why)
+      this.taken.push({ cut, known })
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  /** Cuts at some of the moments at which the journal is written: `share` of them. */
+  watchJournal(share: number): Disposable {
+    const dataRoot = dataRootOf(this.#disk.mountPoint)
+    mkdirSync(dataRoot, { recursive: true })
+    const watcher = watch(dataRoot, (_, name) => {
+      if (name === null || !name.startsWith("engine.db")) return
+      if (this.#dice.next() >= share) return
+      const delayMs = this.#dice.below(3) === 0 ? 0 : this.#dice.next() * 5
+      if (delayMs === 0) void this.take("journal")
+      else void sleep(delayMs).then(() => this.take("journal"))
+    })
+    return { [Symbol.dispose]: () => watcher.close() }
+  }
+
+  /** Cuts at instants drawn between now and `withinMs`, until enough have been taken. */
+  async rest(withinMs: number): Promise<void> {
+    while (this.left > 0) {
+      await sleep(this.#dice.next() * withinMs)
+      await this.take("after")
+    }
+  }
+}
+
+/** A copy of the disk with this engine started on it, as on a device whose power is back. */
+export interface Revived extends AsyncDisposable {
+  readonly daemon: Daemon
+  /** What the data root held before the engine saw it; null: no database yet. */
+  readonly before: Audit | null
+  /** Ends the engine in order and reads what it leaves. */
+  readonly ended: () => Promise<Audit>
+}
+
+/** Mounts a cut's copy, reads its database and starts the engine on it. */
+export const revive = async (rig: Rig, cut: Cut, name: string): Promise<Revived> => {
+  const stack = new AsyncDisposableStack()
+  try {
+    const volume = stack.use(await cut.mount())
+    const dataRoot = dataRootOf(volume.mountPoint)
+    const scratch = join(rig.root, "audit")
+    const before = audit(dataRoot, scratch)
+    const daemon = stack.use(await startDaemon(rig, balena, { name, dataRoot }))
+    const ended = async (): Promise<Audit> => {
+      const code = await daemon.stop()
+      if (code !== 0) throw new Error(`SIGTERM ended the daemon with ${code}`)
+      const after = audit(dataRoot, scratch)
+      if (after === null) throw new Error("the daemon left no database")
+      return after
+    }
+    return { daemon, before, ended, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  } catch (fault) {
+    await stack.disposeAsync()
+    throw fault
+  }
+}
+
+/** Every image the engine shows, read to the last byte; answers their IDs. Throws what is damaged. */
+export const verifyImages = async (socket: string): Promise<readonly string[]> => {
+  const ids: string[] = []
+  for (const { Id } of await images(socket)) {
+    const answer = await ask(socket, "GET", `/images/${Id}/get`)
+    if (answer.status !== 200) throw new Error(`save of ${Id}: ${answer.status}`)
+    const verified = await verifyArchive(answer.body)
+    if (verified.imageId !== Id) throw new Error(`image ${Id} is saved as ${verified.imageId}`)
+    ids.push(Id)
+  }
+  return ids
+}
+
+/** Waits for `ready`; throws when `progress` has not changed for a minute. */
+export const waitFor = async (
+  what: string,
+  ready: () => Promise<boolean>,
+  progress: () => unknown = () => 0,
+): Promise<void> => {
+  let last = progress()
+  let since = performance.now()
+  while (!(await ready())) {
+    if (progress() !== last) {
+      last = progress()
+      since = performance.now()
+    }
+    if (performance.now() - since > 60_000) throw new Error(`${what}: nothing for a minute`)
+    await sleep(50)
+  }
+}
+
+/** What an audit finds wrong in a data root in which everything has come to rest. */
+export const restless = (found: Audit): readonly string[] => [...found.leaks, ...found.unfinished]
