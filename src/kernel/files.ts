@@ -1,7 +1,7 @@
 import * as fs from "node:fs"
 import { endianness } from "node:os"
 import koffi from "koffi"
-import { bind, check, Errno, isErrno } from "./libc.ts"
+import { bind, check, errno, Errno, isErrno } from "./libc.ts"
 
 /**
  * Files, named as the kernel names them: relative to an open directory, by bytes. Nothing here takes
@@ -21,7 +21,6 @@ if (endianness() !== "LE") throw new Error("this engine runs on little-endian ma
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants
 const O_CLOEXEC = 0o2000000
-const O_PATH = 0o10000000
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_REMOVEDIR = 0x200
@@ -134,6 +133,12 @@ const exists = (result: number, call: string, name: Bytes): number =>
 /** Makes a directory; -1 if there is something of that name. */
 export const mkdirAt = (dir: number, name: Bytes, mode: number): number =>
   exists(libc.mkdirat(dir, cstring(name, "mkdir"), mode), "mkdir", name)
+
+/** Makes a directory of the engine's own with exactly this mode; one that is there is fine. */
+export const makeAt = (dir: number, name: Bytes, mode: number): void => {
+  mkdirAt(dir, name, mode)
+  chmodAt(dir, name, mode)
+}
 
 /** Makes a symlink; -1 if there is something of that name. */
 export const symlinkAt = (dir: number, name: Bytes, target: Bytes): number =>
@@ -293,9 +298,7 @@ export const openAt = (dir: number, name: Bytes, create: boolean): number =>
  */
 export const lock = (fd: number, mode: "shared" | "exclusive", wait: boolean): boolean => {
   const result = libc.flock(fd, (mode === "shared" ? 1 : 2) | (wait ? 0 : 4))
-  if (result < 0 && isErrno("EAGAIN")) return false
+  if (result < 0 && errno() === koffi.os.errno["EAGAIN"]) return false // also called EWOULDBLOCK
   check(result, "flock", `fd ${fd}`)
   return true
 }
-
-export { O_PATH }

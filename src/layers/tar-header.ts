@@ -148,7 +148,7 @@ export const parsePax = (body: Buffer, before: Pax): Pax => {
     }
     const key = body.toString("latin1", space + 1, equals)
     const value = body.toString("latin1", equals + 1, end - 1)
-    if (value.includes("\0") && !key.startsWith(XATTR)) {
+    if (key.includes("\0") || value.includes("\0") && !key.startsWith(XATTR)) {
       throw new TarError(`a PAX ${shown(key)} with a NUL in it`)
     }
     if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") oldMap.push(value)
