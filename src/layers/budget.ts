@@ -5,13 +5,14 @@ import * as Latch from "effect/Latch"
 /** What a fetch in flight lets the budget do with it. */
 export interface Member {
   readonly id: number
-  /** Bytes of blob that have been taken in so far, counted from where this fetch began. */
+  /** How far into its blob it is. */
   readonly taken: () => number
-  /** Bytes that have been written into the layer so far. */
-  readonly written: () => number
-  /** Makes everything up to here durable and answers the state to resume from. Throws. */
-  readonly save: () => Uint8Array
+  /** Bytes of its tar since its last state. */
+  readonly output: () => number
 }
+
+/** Makes all that these have done durable, and answers the state of each, in order. Throws. */
+export type Barrier<M extends Member> = (members: readonly M[]) => readonly Uint8Array[]
 
 export interface BudgetLimits {
   /** Unsaved bytes of blob, summed over all fetches, at which a checkpoint is made. */
@@ -46,14 +47,12 @@ export interface Checkpoint {
   readonly states: readonly { readonly id: number; readonly state: Uint8Array }[]
 }
 
-interface Seat {
-  readonly member: Member
-  /** Taken and written as of the last checkpoint that the daemon has kept. */
-  savedTaken: number
-  savedWritten: number
-  /** The same as of the checkpoint under way. */
-  sentTaken: number
-  sentWritten: number
+interface Seat<M> {
+  readonly member: M
+  /** Taken as of the last checkpoint that the daemon has kept. */
+  saved: number
+  /** Taken as of the checkpoint under way. */
+  sent: number
   /** At a boundary, waiting for the others. */
   parked: boolean
   failure: { readonly error: unknown } | null
@@ -64,10 +63,11 @@ interface Seat {
  * layer could be resumed, and one checkpoint is made of them all. Each fetch asks `due` after every
  * piece, `park`s at its boundary if so, and waits for `room` before it takes more in.
  */
-export class Budget {
+export class Budget<M extends Member> {
   readonly #limits: BudgetLimits
+  readonly #barrier: Barrier<M>
   readonly #send: (checkpoint: Checkpoint) => void
-  readonly #seats = new Map<number, Seat>()
+  readonly #seats = new Map<number, Seat<M>>()
   /** Open while no checkpoint is being gathered. */
   readonly #released = Latch.makeUnsafe(true)
   /** Open while there is room to receive. */
@@ -84,21 +84,19 @@ export class Budget {
   #takenAtLast = 0
   #takenInAll = 0
 
-  constructor(send: (checkpoint: Checkpoint) => void, limits: BudgetLimits = LIMITS) {
+  constructor(
+    barrier: Barrier<M>,
+    send: (checkpoint: Checkpoint) => void,
+    limits: BudgetLimits = LIMITS,
+  ) {
+    this.#barrier = barrier
     this.#send = send
     this.#limits = limits
   }
 
-  join(member: Member): void {
-    this.#seats.set(member.id, {
-      member,
-      savedTaken: member.taken(),
-      savedWritten: member.written(),
-      sentTaken: member.taken(),
-      sentWritten: member.written(),
-      parked: false,
-      failure: null,
-    })
+  join(member: M): void {
+    const saved = member.taken()
+    this.#seats.set(member.id, { member, saved, sent: saved, parked: false, failure: null })
   }
 
   /** `complete`: its layer is whole and on the disk; the daemon will say so in its own commit. */
@@ -106,10 +104,12 @@ export class Budget {
     const seat = this.#seats.get(id)
     if (seat === undefined) return
     this.#seats.delete(id)
-    if (complete) this.#ended += seat.member.taken() - seat.savedTaken
-    if (this.#seats.size === 0) this.#lastMs = null
-    if (this.#gathering && this.#everyoneParked()) this.#checkpoint()
-    this.#updateRoom()
+    if (complete) this.#ended += seat.member.taken() - seat.saved
+    if (this.#seats.size === 0) {
+      this.#lastMs = null
+      this.#release()
+    } else if (this.#gathering && this.#everyoneParked()) this.#checkpoint()
+    else this.#updateRoom()
   }
 
   /** Is it time to stop at the next boundary? Called after each piece taken in. */
@@ -138,21 +138,19 @@ export class Budget {
 
   #unsaved(): number {
     let bytes = this.#ended
-    for (const { member, savedTaken } of this.#seats.values()) bytes += member.taken() - savedTaken
+    for (const { member, saved } of this.#seats.values()) bytes += member.taken() - saved
     return bytes
   }
 
   #unsavedOutput(): number {
     let bytes = 0
-    for (const { member, savedWritten } of this.#seats.values()) {
-      bytes += member.written() - savedWritten
-    }
+    for (const { member } of this.#seats.values()) bytes += member.output()
     return bytes
   }
 
   /**
    * At a boundary: waits until the checkpoint has been made. Whoever comes last makes it; one that
-   * waits for its registry is not waited for. Fails with what its own `save` threw.
+   * waits for its registry is not waited for. Fails with what the barrier threw.
    */
   park(id: number): Effect.Effect<void, unknown> {
     return Effect.gen({ self: this }, function*() {
@@ -171,25 +169,26 @@ export class Budget {
   }
 
   #checkpoint(): void {
-    const states: { id: number; state: Uint8Array }[] = []
-    for (const seat of this.#seats.values()) {
-      if (!seat.parked) continue
-      seat.parked = false
-      try {
-        states.push({ id: seat.member.id, state: seat.member.save() })
-        seat.sentTaken = seat.member.taken()
-        seat.sentWritten = seat.member.written()
-      } catch (error) {
-        seat.failure = { error }
-      }
-    }
-    this.#gathering = false
-    this.#takenAtLast = this.#takenInAll
-    this.#endedSent = this.#ended
-    if (states.length > 0) {
+    const parked = [...this.#seats.values()].filter(({ parked }) => parked)
+    try {
+      const states = this.#barrier(parked.map(({ member }) => member))
       this.#outstanding = ++this.#number
-      this.#send({ checkpoint: this.#number, states })
+      this.#endedSent = this.#ended
+      for (const seat of parked) seat.sent = seat.member.taken()
+      this.#send({
+        checkpoint: this.#number,
+        states: parked.map(({ member: { id } }, index) => ({ id, state: states[index]! })),
+      })
+    } catch (error) {
+      for (const seat of parked) seat.failure = { error }
     }
+    for (const seat of parked) seat.parked = false
+    this.#takenAtLast = this.#takenInAll
+    this.#release()
+  }
+
+  #release(): void {
+    this.#gathering = false
     this.#released.openUnsafe()
     this.#updateRoom()
   }
@@ -198,10 +197,7 @@ export class Budget {
   saved(checkpoint: number): void {
     if (checkpoint !== this.#outstanding) return
     this.#outstanding = null
-    for (const seat of this.#seats.values()) {
-      seat.savedTaken = seat.sentTaken
-      seat.savedWritten = seat.sentWritten
-    }
+    for (const seat of this.#seats.values()) seat.saved = seat.sent
     this.#ended -= this.#endedSent
     this.#endedSent = 0
     this.#updateRoom()

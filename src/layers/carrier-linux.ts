@@ -20,6 +20,8 @@ export interface CarrierSettings {
   /** `<data-root>/child.lock`. */
   readonly lockPath: string
   readonly userAgent: string
+  /** Where registries' certificates are: `<certificatesPath>/<host>/`. */
+  readonly certificatesPath: string
   /** A child without a job ends after this, and its memory goes back. */
   readonly idleMs: number
   readonly backoffBaseMs: number
@@ -32,6 +34,7 @@ export interface CarrierSettings {
 export const CARRIER_DEFAULTS = {
   nodePath: process.execPath,
   userAgent: "balenaEngine",
+  certificatesPath: "/etc/balena-engine/certs.d",
   idleMs: 3_000,
   backoffBaseMs: 2_000,
   backoffMaxMs: 300_000,

@@ -46,6 +46,7 @@ const Begin = Schema.TaggedStruct("begin", {
   parent: Schema.Int,
   lockPath: Schema.String,
   userAgent: Schema.String,
+  certificatesPath: Schema.String,
   backoffBaseMs: Count,
   backoffMaxMs: Count,
   connectTimeoutMs: Count,

@@ -5,10 +5,10 @@ import { layersMismatch, parseImageConfig } from "../oci/image-config.ts"
 import { checkImage, chooseManifest, type ImageManifest, parseManifest } from "../oci/manifest.ts"
 import { machinePlatform, parsePlatform } from "../oci/platform.ts"
 import type { Access } from "../registry/access.ts"
+import type { RegistryFault } from "../registry/faults.ts"
 import type { Document, Registry } from "../registry/registry.ts"
 import { fewTries, type FewTries } from "../registry/retry.ts"
 import { PullFault, type Resolved } from "./carrier.ts"
-import { pullFaultOf } from "./pull-faults.ts"
 
 export interface ResolveJob {
   readonly repository: string
@@ -18,6 +18,10 @@ export interface ResolveJob {
   /** `linux/arm64/v8`; null: this machine's. */
   readonly platform: string | null
 }
+
+/** A registry's fault, as the end of a pull. */
+export const registryFault = ({ reason, cause }: RegistryFault): PullFault =>
+  new PullFault({ reason, cause })
 
 const lift = <A, E extends { readonly reason: PullFault["reason"]; readonly cause: string }>(
   result: Result.Result<A, E>,
@@ -35,7 +39,7 @@ export const resolve = Effect.fnUntraced(
     const { access, repository } = job
     const get = (reference: string) =>
       fewTries(registry.document(access, repository, reference), tries).pipe(
-        Effect.mapError(pullFaultOf),
+        Effect.mapError(registryFault),
       )
     const platform = job.platform === null
       ? machinePlatform
@@ -52,7 +56,7 @@ export const resolve = Effect.fnUntraced(
     const manifest = first.kind === "image" ? first : yield* imageIn(document)
     const { config } = yield* lift(checkImage(manifest))
     const bytes = yield* fewTries(registry.content(access, repository, config), tries).pipe(
-      Effect.mapError(pullFaultOf),
+      Effect.mapError(registryFault),
     )
     const { diffIds } = yield* lift(Result.mapError(parseImageConfig(bytes), damaged))
     const mismatch = layersMismatch(diffIds, manifest.layers.length)

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net"
+import { rootCertificates } from "node:tls"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Agent, Dispatcher } from "undici"
@@ -16,6 +17,15 @@ export interface HttpSettings {
    * paused connection holds in the kernel counts as sent, and is sent again after a power cut.
    */
   readonly onConnect: (descriptor: number) => void
+  /** What is configured for a host (`registry:5000`); null: nothing. Asked once for each. */
+  readonly certificates: (host: string) => Certificates | null
+}
+
+/** PEM texts. `ca` is trusted beside the system's own; `cert` and `key` are shown to the host. */
+export interface Certificates {
+  readonly ca: readonly string[]
+  readonly cert: string | null
+  readonly key: string | null
 }
 
 export interface Request {
@@ -136,12 +146,15 @@ export interface Http {
 /** undici is loaded with the first request: it is large, and a load or a resume may never need it. */
 export const makeHttp = (settings: HttpSettings): Effect.Effect<Http, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const agents = new Map<boolean, Promise<Agent>>()
-    const agentFor = (insecure: boolean): Promise<Agent> => {
-      const known = agents.get(insecure)
+    const agents = new Map<string, Promise<Agent>>()
+    const agentFor = ({ url: { host }, insecure }: Request): Promise<Agent> => {
+      const key = `${host} ${insecure}`
+      const known = agents.get(key)
       if (known !== undefined) return known
-      const agent = import("undici").then((undici) => makeAgent(undici, settings, insecure))
-      agents.set(insecure, agent)
+      const agent = import("undici").then((undici) =>
+        makeAgent(undici, settings, insecure, settings.certificates(host))
+      )
+      agents.set(key, agent)
       return agent
     }
     yield* Effect.addFinalizer(() =>
@@ -150,7 +163,7 @@ export const makeHttp = (settings: HttpSettings): Effect.Effect<Http, never, Sco
       })
     )
     const send = Effect.fnUntraced(function*(request: Request) {
-      const agent = yield* Effect.promise(() => agentFor(request.insecure))
+      const agent = yield* Effect.promise(() => agentFor(request))
       return yield* exchange(agent, request, settings.userAgent)
     })
     return { send }
@@ -160,11 +173,15 @@ function makeAgent(
   undici: typeof import("undici"),
   settings: HttpSettings,
   insecure: boolean,
+  certificates: Certificates | null,
 ): Agent {
+  const { ca = [], cert = null, key = null } = certificates ?? {}
   const connect = undici.buildConnector({
     timeout: settings.connectTimeoutMs,
     allowH2: false,
     rejectUnauthorized: !insecure,
+    ...(ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca] }),
+    ...(cert === null || key === null ? {} : { cert, key }),
   })
   return new undici.Agent({
     allowH2: false,

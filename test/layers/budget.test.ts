@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { describe, expect, test } from "vitest"
-import { Budget, type BudgetLimits, type Checkpoint } from "../../src/layers/budget.ts"
+import { Budget, type BudgetLimits, type Checkpoint, type Member } from "../../src/layers/budget.ts"
 
 const limits: BudgetLimits = {
   checkpointBytes: 80,
@@ -16,19 +16,15 @@ const limits: BudgetLimits = {
 
 const setup = () => {
   const sent: Checkpoint[] = []
-  const budget = new Budget((checkpoint) => sent.push(checkpoint), limits)
+  const fail = { error: null as Error | null }
+  const barrier = (members: readonly Member[]) => {
+    if (fail.error !== null) throw fail.error
+    return members.map((member) => Uint8Array.of(member.taken()))
+  }
+  const budget = new Budget(barrier, (checkpoint) => sent.push(checkpoint), limits)
   const member = (id: number) => {
-    const state = { taken: 0, written: 0, saves: 0, fail: null as Error | null }
-    budget.join({
-      id,
-      taken: () => state.taken,
-      written: () => state.written,
-      save: () => {
-        if (state.fail !== null) throw state.fail
-        state.saves += 1
-        return Uint8Array.of(state.taken)
-      },
-    })
+    const state = { taken: 0, output: 0 }
+    budget.join({ id, taken: () => state.taken, output: () => state.output })
     return {
       state,
       take: (bytes: number) => {
@@ -38,7 +34,7 @@ const setup = () => {
       park: budget.park(id),
     }
   }
-  return { sent, budget, member }
+  return { sent, budget, member, fail }
 }
 
 const run = <A>(effect: Effect.Effect<A, unknown>): Promise<A> =>
@@ -118,7 +114,7 @@ describe("the budget", () => {
       expect(yield* a.take(1)).toBe(true)
       yield* a.park
       budget.saved(1)
-      a.state.written = 1000
+      a.state.output = 1000
       expect(yield* a.take(1)).toBe(true)
     })))
 
@@ -155,16 +151,23 @@ describe("the budget", () => {
       yield* budget.room
     })))
 
-  test("a layer that cannot be saved fails by itself", () =>
+  test("a barrier that fails is the failure of all who waited for it, and of nobody else", () =>
     run(Effect.gen(function*() {
-      const { sent, member } = setup()
-      const [a, b] = [member(1), member(2)]
-      a.state.fail = new Error("EIO")
+      const { sent, budget, member, fail } = setup()
+      const [a, b, c] = [member(1), member(2), member(3)]
+      fail.error = new Error("EIO")
       yield* a.take(80)
       const parked = yield* Effect.forkChild(Effect.flip(a.park))
+      const other = yield* Effect.forkChild(Effect.flip(b.park))
       yield* Effect.yieldNow
-      yield* b.park
-      expect(yield* Fiber.join(parked)).toBe(a.state.fail)
-      expect(sent.map(({ states }) => states.map(({ id }) => id))).toEqual([[2]])
+      yield* TestClock.adjust(1_000)
+      expect(yield* Fiber.join(parked)).toBe(fail.error)
+      expect(yield* Fiber.join(other)).toBe(fail.error)
+      expect(sent).toEqual([])
+      for (const id of [1, 2]) budget.leave(id, false)
+      fail.error = null
+      expect(yield* c.take(80)).toBe(true)
+      yield* c.park
+      expect(sent).toHaveLength(1)
     })))
 })

@@ -10,6 +10,7 @@ export const settings: HttpSettings = {
   headersTimeoutMs: 5_000,
   stallTimeoutMs: 1_000,
   onConnect: () => {},
+  certificates: () => null,
 }
 
 export const access = (host: string, credentials: Partial<Credentials> | null = null): Access => ({
