@@ -1,0 +1,40 @@
+import { ClientError, type Client } from "../api/client.ts"
+import { count, flag, lettered, parse, UsageError } from "./argv.ts"
+
+const FORMATS = ["text", "json", "mermaid", "dot"]
+
+/**
+ * `balena debug machines [ADDRESS]`: all machines, one drawn with its live state marked, or with
+ * `--history` how it came there. The daemon writes the text; this only carries it.
+ */
+export async function machines(client: Client, words: readonly string[]): Promise<number> {
+  const { given, rest } = parse(words, {
+    at: flag.text,
+    format: lettered("f", flag.text),
+    history: flag.on,
+    json: flag.on,
+    watch: lettered("w", flag.on),
+  } as const)
+  count(rest, 0, 1)
+  const format = given.json ? "json" : (given.format ?? "text")
+  if (!FORMATS.includes(format)) {
+    throw new UsageError(`unknown format ${format}: one of ${FORMATS.join(", ")}`)
+  }
+  const [address] = rest
+  if (given.history && address === undefined) throw new UsageError("--history needs an ADDRESS")
+  const named = address === undefined ? [] : address.split("/").map(encodeURIComponent)
+  const path = ["/debug/machines", ...named, ...(given.history ? ["history"] : [])].join("/")
+  const query = { format, at: given.at, follow: given.watch ? 1 : undefined }
+  const response = await client.request("GET", path, { query })
+  for await (const chunk of response as AsyncIterable<Buffer>) process.stdout.write(chunk)
+  return 0
+}
+
+/** `balena debug THING`. */
+export async function debug(
+  client: Client,
+  [thing = "", ...words]: readonly string[],
+): Promise<number> {
+  if (thing === "machines") return machines(client, words)
+  throw new ClientError(`balena debug knows machines, not '${thing}'`, 0)
+}
