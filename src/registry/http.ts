@@ -151,7 +151,8 @@ export const makeHttp = (settings: HttpSettings): Effect.Effect<Http, never, Sco
       const key = `${host} ${insecure}`
       const known = agents.get(key)
       if (known !== undefined) return known
-      const agent = import("undici").then((undici) =>
+      // Bundled, a CommonJS package has no names of its own, only a default.
+      const agent = import("undici").then(({ default: undici }) =>
         makeAgent(undici, settings, insecure, settings.certificates(host))
       )
       agents.set(key, agent)
@@ -170,7 +171,7 @@ export const makeHttp = (settings: HttpSettings): Effect.Effect<Http, never, Sco
   })
 
 function makeAgent(
-  undici: typeof import("undici"),
+  undici: typeof import("undici").default,
   settings: HttpSettings,
   insecure: boolean,
   certificates: Certificates | null,
