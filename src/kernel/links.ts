@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeFileSync } from "node:fs"
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs"
 import { Errno } from "./libc.ts"
 import {
   attribute,
@@ -25,6 +25,8 @@ export interface Endpoint {
   readonly gateway: string
   /** `02:42:ac:11:00:02`, derived from the address as Docker does. */
   readonly mac: string
+  /** Keep it from the other containers on the bridge (Docker's `--icc=false`). */
+  readonly isolated?: boolean
 }
 
 /** A bridge of this engine's own. */
@@ -35,6 +37,10 @@ export interface Bridge {
   readonly prefix: number
   /** Fixed: else it would be the lowest of its ports', and change as containers come and go. */
   readonly mac: string
+  /** Bytes; its containers' links have the same. */
+  readonly mtu: number
+  /** Let the host forward packets, if it does not already. */
+  readonly forward: boolean
 }
 
 /** A network interface as the kernel lists it. */
@@ -44,15 +50,29 @@ export interface Link {
   /** `bridge`, `veth`, …; empty for hardware. */
   readonly kind: string
   readonly isUp: boolean
+  readonly mtu: number
+  /** The index of the bridge it is a port of; 0: of none. */
+  readonly bridge: number
+}
+
+/** An IPv4 address of the host. */
+export interface Address {
+  readonly index: number
+  readonly address: string
+  readonly prefix: number
 }
 
 // linux/if_link.h, linux/if_addr.h, linux/rtnetlink.h
 const IFLA_ADDRESS = 1
 const IFLA_IFNAME = 3
+const IFLA_MTU = 4
 const IFLA_MASTER = 10
 const IFLA_LINKINFO = 18
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
+const IFLA_INFO_SLAVE_KIND = 4
+const IFLA_INFO_SLAVE_DATA = 5
+const IFLA_BRPORT_ISOLATED = 33
 const IFLA_AF_SPEC = 26
 const IFLA_NET_NS_FD = 28
 const IFLA_INET6_ADDR_GEN_MODE = 8
@@ -132,6 +152,8 @@ function linkOf(body: Buffer): Link {
     name: textOf(found.get(IFLA_IFNAME)),
     kind: info === undefined ? "" : textOf(attributes(info).get(IFLA_INFO_KIND)),
     isUp: (body.readUInt32LE(8) & IFF_UP) !== 0,
+    mtu: found.get(IFLA_MTU)?.readUInt32LE() ?? 0,
+    bridge: found.get(IFLA_MASTER)?.readUInt32LE() ?? 0,
   }
 }
 
@@ -141,9 +163,26 @@ const listLinks = (netlink: Netlink): readonly Link[] =>
 const findLink = (netlink: Netlink, name: string): Link | undefined =>
   listLinks(netlink).find((link) => link.name === name)
 
-/** The host's interfaces whose names begin with `prefix`: what a boot sweep looks through. */
+/** The host's interfaces whose names begin with `prefix`. */
 export const links = (prefix: string): readonly Link[] =>
   listLinks(onHost()).filter(({ name }) => name.startsWith(prefix))
+
+/** The ports of a bridge: what a boot sweep looks through. Empty if there is no such bridge. */
+export function linksOn(bridge: string): readonly Link[] {
+  const all = listLinks(onHost())
+  const index = all.find(({ name }) => name === bridge)?.index
+  return all.filter((link) => link.bridge === index)
+}
+
+/** All IPv4 addresses of the host: networks that are taken. */
+export const addresses = (): readonly Address[] => listAddresses(onHost())
+
+/** The first IPv4 address of an interface; null: it has none, or is not there. */
+export function addressOn(name: string): Address | null {
+  const netlink = onHost()
+  const index = findLink(netlink, name)?.index
+  return listAddresses(netlink).find((address) => address.index === index) ?? null
+}
 
 const setUp = (netlink: Netlink, index: number, name: string): void =>
   netlink.request("NEWLINK", 0, name, linkHeader(index, IFF_UP, IFF_UP))
@@ -185,8 +224,10 @@ export function ensureBridge(bridge: Bridge): void {
   const link = findLink(netlink, bridge.name)
   if (link?.kind !== "bridge") throw new Errno("bridge", bridge.name, EEXIST)
   const { index, name } = link
-  const others = addressesOf(netlink, index)
-    .filter(({ address, prefix }) => address !== bridge.address || prefix !== bridge.prefix)
+  const others = listAddresses(netlink).filter((other) =>
+    other.index === index
+    && (other.address !== bridge.address || other.prefix !== bridge.prefix)
+  )
   for (const { address, prefix } of others) {
     netlink.request("DELADDR", 0, `${name} ${address}`, addressBody(index, address, prefix))
   }
@@ -197,28 +238,33 @@ export function ensureBridge(bridge: Bridge): void {
       `${name} ${bridge.address}`,
       addressBody(index, bridge.address, bridge.prefix),
     ))
+  if (link.mtu !== bridge.mtu) {
+    const mtu = attribute(IFLA_MTU, unsigned32(bridge.mtu))
+    netlink.request("NEWLINK", 0, name, Buffer.concat([linkHeader(index), mtu]))
+  }
   withoutIpv6(netlink, index, name)
   setUp(netlink, index, name)
-  setSysctl("net/ipv4/ip_forward", "1")
+  if (bridge.forward) setSysctl("net/ipv4/ip_forward", "1")
   // Else what the host sends to a published port by way of 127.0.0.1 could not come back.
   setSysctl(`net/ipv4/conf/${name}/route_localnet`, "1")
 }
 
 const EEXIST = 17
 
-/** Sets a switch in /proc/sys. */
-const setSysctl = (path: string, value: string): void => writeFileSync(`/proc/sys/${path}`, value)
+/** Sets a switch in /proc/sys, unless it is set: that may be read-only to us. */
+function setSysctl(path: string, value: string): void {
+  const file = `/proc/sys/${path}`
+  if (readFileSync(file, "utf8").trim() !== value) writeFileSync(file, value)
+}
 
-/** The IPv4 addresses of an interface. */
-function addressesOf(netlink: Netlink, index: number) {
+function listAddresses(netlink: Netlink): readonly Address[] {
   const header = Buffer.alloc(8)
   header[0] = AF_INET
-  return netlink.dump("GETADDR", header)
-    .filter((body) => body.readUInt32LE(4) === index)
-    .map((body) => ({
-      address: [...attributes(body.subarray(8)).get(IFA_LOCAL) ?? []].join("."),
-      prefix: body.readUInt8(1),
-    }))
+  return netlink.dump("GETADDR", header).map((body) => ({
+    index: body.readUInt32LE(4),
+    address: [...attributes(body.subarray(8)).get(IFA_LOCAL) ?? []].join("."),
+    prefix: body.readUInt8(1),
+  }))
 }
 
 /** Removes a bridge; the links on it stay, unconnected. Idempotent. */
@@ -251,11 +297,12 @@ export function connect(endpoint: Endpoint, pid: number): void {
   if (bridge === undefined) throw new Errno("bridge", endpoint.bridge, ENODEV)
   const namespace = openSync(`/proc/${pid}/ns/net`, "r")
   try {
-    const make = () => makePair(netlink, endpoint, bridge.index, namespace)
+    const make = () => makePair(netlink, endpoint, bridge, namespace)
     if (!tolerating(["EEXIST"], make)) {
       removeLink(endpoint.link)
       make()
     }
+    if (endpoint.isolated === true) isolate(netlink, endpoint.link)
     const inside = openNetlinkIn(namespace)
     try {
       configure(inside, endpoint)
@@ -273,11 +320,13 @@ const ENODEV = 19
 function makePair(
   netlink: Netlink,
   endpoint: Endpoint,
-  bridge: number,
+  bridge: Link,
   namespace: number,
 ): void {
+  const mtu = attribute(IFLA_MTU, unsigned32(bridge.mtu))
   const peer = Buffer.concat([
     linkHeader(0),
+    mtu,
     attribute(IFLA_IFNAME, text(INSIDE)),
     attribute(IFLA_ADDRESS, macBytes(endpoint.mac)),
     attribute(IFLA_NET_NS_FD, unsigned32(namespace)),
@@ -285,11 +334,26 @@ function makePair(
   netlink.request("NEWLINK", NLM_F_CREATE_EXCL, endpoint.link, Buffer.concat([
     linkHeader(0, IFF_UP, IFF_UP),
     attribute(IFLA_IFNAME, text(endpoint.link)),
-    attribute(IFLA_MASTER, unsigned32(bridge)),
+    attribute(IFLA_MASTER, unsigned32(bridge.index)),
+    mtu,
     attribute(
       IFLA_LINKINFO,
       attribute(IFLA_INFO_KIND, text("veth")),
       attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer)),
+    ),
+  ]))
+}
+
+/** A port that the bridge joins with no other isolated one, only with the host. bridge(8). */
+function isolate(netlink: Netlink, name: string): void {
+  const isolated = attribute(IFLA_BRPORT_ISOLATED, Buffer.from([1]))
+  netlink.request("NEWLINK", 0, name, Buffer.concat([
+    linkHeader(0),
+    attribute(IFLA_IFNAME, text(name)),
+    attribute(
+      IFLA_LINKINFO,
+      attribute(IFLA_INFO_SLAVE_KIND, text("bridge")),
+      attribute(IFLA_INFO_SLAVE_DATA, isolated),
     ),
   ]))
 }
