@@ -27,6 +27,12 @@ export interface Endpoint {
   readonly mac: string
   /** Keep it from the other containers on the bridge (Docker's `--icc=false`). */
   readonly isolated?: boolean
+  /**
+   * Let packets go out where they came in: needed where ports are published, for a container that
+   * asks for its own port by way of the host on a machine whose filter looks at bridged packets
+   * (br_netfilter). Its broadcasts come back to it then, so only there.
+   */
+  readonly hairpin?: boolean
 }
 
 /** A bridge of this engine's own. */
@@ -72,6 +78,7 @@ const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
 const IFLA_INFO_SLAVE_KIND = 4
 const IFLA_INFO_SLAVE_DATA = 5
+const IFLA_BRPORT_MODE = 4
 const IFLA_BRPORT_ISOLATED = 33
 const IFLA_AF_SPEC = 26
 const IFLA_NET_NS_FD = 28
@@ -302,7 +309,7 @@ export function connect(endpoint: Endpoint, pid: number): void {
       removeLink(endpoint.link)
       make()
     }
-    if (endpoint.isolated === true) isolate(netlink, endpoint.link)
+    setPortModes(netlink, endpoint)
     const inside = openNetlinkIn(namespace)
     try {
       configure(inside, endpoint)
@@ -344,16 +351,22 @@ function makePair(
   ]))
 }
 
-/** A port that the bridge joins with no other isolated one, only with the host. bridge(8). */
-function isolate(netlink: Netlink, name: string): void {
-  const isolated = attribute(IFLA_BRPORT_ISOLATED, Buffer.from([1]))
-  netlink.request("NEWLINK", 0, name, Buffer.concat([
+/** How the bridge treats a port. bridge(8): `hairpin`, `isolated`. */
+function setPortModes(netlink: Netlink, { link, isolated, hairpin }: Endpoint): void {
+  if (isolated !== true && hairpin !== true) return
+  const switchOf = (type: number, on: boolean | undefined) =>
+    attribute(type, Buffer.from([on === true ? 1 : 0]))
+  netlink.request("NEWLINK", 0, link, Buffer.concat([
     linkHeader(0),
-    attribute(IFLA_IFNAME, text(name)),
+    attribute(IFLA_IFNAME, text(link)),
     attribute(
       IFLA_LINKINFO,
       attribute(IFLA_INFO_SLAVE_KIND, text("bridge")),
-      attribute(IFLA_INFO_SLAVE_DATA, isolated),
+      attribute(
+        IFLA_INFO_SLAVE_DATA,
+        switchOf(IFLA_BRPORT_MODE, hairpin),
+        switchOf(IFLA_BRPORT_ISOLATED, isolated),
+      ),
     ),
   ]))
 }
