@@ -1,0 +1,145 @@
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { Loop } from "../../src/engine/loop.ts"
+import { removeImage } from "../../src/engine/requests/image.ts"
+import { pull } from "../../src/engine/requests/pull.ts"
+import { parseReference } from "../../src/oci/reference.ts"
+import type { Device } from "../world/device.ts"
+import type { Time } from "../world/time.ts"
+
+/** What a client was promised, and has not asked to be undone since. */
+export interface Promises {
+  /** Image IDs by reference: the pull was answered. */
+  readonly images: Map<string, string>
+  /** Containers whose creation was answered. */
+  readonly containers: Set<string>
+  /** Containers whose removal was answered. */
+  readonly removed: Set<string>
+  answered: number
+}
+
+export const noPromises = (): Promises => ({
+  images: new Map(),
+  containers: new Set(),
+  removed: new Set(),
+  answered: 0,
+})
+
+const POLICIES = ["no", "no", "always", "on-failure", "unless-stopped"] as const
+
+/** Clients of a device: each call asks for one thing that a supervisor or a person might ask for. */
+export class Fleet {
+  readonly promises: Promises
+  readonly #device: Device
+  readonly #time: Time
+  #containers = 0
+
+  constructor(device: Device, promises: Promises) {
+    this.#device = device
+    this.#time = device.time
+    this.promises = promises
+  }
+
+  act(): void {
+    if (!this.#device.isUp) return
+    const dice = this.#time.random()
+    if (dice < 0.35) this.#pull()
+    else if (dice < 0.42) this.#removeImage()
+    else if (dice < 0.62) this.#create()
+    else if (dice < 0.92) this.#toContainer()
+    else this.#remove()
+  }
+
+  /** Forgets what a request that may have been heard could undo, before it is sent. */
+  #pull(): void {
+    const { reference, resolved } = this.#time.oneOf(this.#device.registry)
+    const parsed = Result.getOrThrow(parseReference(reference))
+    const wanted = { reference: parsed, platform: null, credentials: null }
+    const before = this.#removals
+    this.#device.ask(pull(wanted, () => {}), (pulled) => {
+      if (pulled === undefined) return
+      this.promises.answered++
+      // A removal that was asked for meanwhile may have come after it.
+      if (this.#removals === before) this.promises.images.set(reference, resolved.imageId)
+    })
+  }
+
+  #removals = 0
+  #removeImage(): void {
+    const { reference } = this.#time.oneOf(this.#device.registry)
+    this.#removals++
+    this.promises.images.delete(reference)
+    this.#device.ask(removeImage(reference, this.#time.chance(0.5)), (gone) => {
+      if (gone !== undefined) this.promises.answered++
+    })
+  }
+
+  #create(): void {
+    const images = this.#device.store.images.all()
+    if (images.length === 0) return
+    const image = this.#time.oneOf(images)
+    const id = `${(this.#containers++).toString(16).padStart(8, "0")}${"0".repeat(56)}`
+    const restart = this.#time.oneOf(POLICIES)
+    const autoRemove = restart === "no" && this.#time.chance(0.3)
+    const row = {
+      id,
+      name: `c${this.#time.between(0, 30)}`,
+      image: image.id,
+      imageName: "app",
+      createdMs: 1,
+      terms: { stopSignal: "SIGTERM", labels: {} },
+      given: {},
+      layers: this.#device.store.images.layers(image.id),
+    }
+    const terms = { restart, retries: this.#time.between(0, 4), autoRemove }
+    const create = { type: "create", terms, row }
+    this.#ask(id, create, () => {
+      if (!autoRemove) this.promises.containers.add(id)
+    })
+  }
+
+  #toContainer(): void {
+    const id = this.#anyContainer()
+    if (id === undefined) return
+    const event = this.#time.oneOf([
+      { type: "start" },
+      { type: "start" },
+      { type: "start" },
+      { type: "stop", graceMs: this.#time.between(0, 3000) },
+      { type: "restart", graceMs: 500 },
+      { type: "pause" },
+      { type: "resume" },
+      { type: "kill", signal: "SIGKILL", last: true },
+      { type: "rename", name: `c${this.#time.between(0, 30)}` },
+    ])
+    this.#ask(id, event, () => {})
+  }
+
+  #remove(): void {
+    const id = this.#anyContainer()
+    if (id === undefined) return
+    this.promises.containers.delete(id)
+    const remove = Effect.flatMap(Loop, (loop) =>
+      loop.ask(`container/${id}`, { type: "remove", force: this.#time.chance(0.7) }, ({ done }) =>
+        done || undefined))
+    this.#device.ask(remove, (gone) => {
+      if (gone === undefined) return
+      this.promises.answered++
+      this.promises.removed.add(id)
+    })
+  }
+
+  #anyContainer(): string | undefined {
+    const rows = this.#device.store.containers.all()
+    return rows.length === 0 ? undefined : this.#time.oneOf(rows).id
+  }
+
+  #ask(id: string, event: { readonly type: string }, answered: () => void): void {
+    const asking = Effect.flatMap(Loop, (loop) => loop.ask(`container/${id}`, event, () => true))
+    this.#device.ask(asking, (answer) => {
+      if (answer === undefined) return
+      this.promises.answered++
+      answered()
+    })
+  }
+}

@@ -1,0 +1,138 @@
+import * as Effect from "effect/Effect"
+import { Database } from "../../src/store/database.ts"
+import type { Life, Time } from "./time.ts"
+
+/** Something the engine must never do, say or leave behind. Ends the run; the seed replays it. */
+export class Violation extends Error {
+  override readonly name = "Violation"
+}
+
+/** Rules that a test may break, to see that the checkers notice. */
+export interface Broken {
+  /** Acting before the sync: commands are carried out although their commit may still be lost. */
+  readonly eagerSync?: boolean
+  /** A checkpoint is told although what it stands for is not on the disk. */
+  readonly noBarrier?: boolean
+  /** A pull relies on layers that nothing keeps from being swept. */
+  readonly noLease?: boolean
+}
+
+/**
+ * SQLite on a simulated disk: real SQL over memory. An outer transaction is the prefix that the disk
+ * holds for certain; each commit is one more savepoint on top. A sync makes them all certain. A power
+ * cut keeps the certain prefix and, by chance, some of the commits after it, in their order: exactly
+ * what a write-ahead log keeps. Survivable because nothing was promised or done before its sync.
+ */
+export class SimDatabase extends Database {
+  /** Commits that are not certain yet. */
+  #stacked = 0
+  /** The newest command whose row is certain. */
+  certainCommand = 0
+
+  constructor() {
+    super(":memory:")
+    super.run("BEGIN")
+  }
+
+  override begin(): void {
+    this.#stacked++
+    super.run(`SAVEPOINT commit_${this.#stacked}`)
+  }
+  override commit(): void {}
+  override rollback(): void {
+    super.run(`ROLLBACK TO commit_${this.#stacked}`)
+    super.run(`RELEASE commit_${this.#stacked}`)
+    this.#stacked--
+  }
+  override checkpoint(): void {}
+
+  /** All that was committed is certain from here on. */
+  sync(): void {
+    super.run("COMMIT")
+    super.run("BEGIN")
+    this.#stacked = 0
+    const row = this.get<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'command'")
+    this.certainCommand = row?.seq ?? 0
+  }
+
+  /** The power fails: of the uncertain commits the first `kept` stay. Answers how many there were. */
+  cut(time: Time): number {
+    const uncertain = this.#stacked
+    const kept = time.between(0, uncertain + 1)
+    if (kept < uncertain) super.run(`ROLLBACK TO commit_${kept + 1}`)
+    this.sync()
+    return uncertain - kept
+  }
+}
+
+/** The simulated twin of `Wal`: a sync takes its time, and only then are commits certain. */
+export const simWal = (database: SimDatabase, time: Time, broken: Broken) => ({
+  sync: Effect.suspend(() =>
+    broken.eagerSync === true
+      ? Effect.void
+      : Effect.andThen(Effect.sleep(time.between(0, 8)), Effect.sync(() => database.sync()))
+  ),
+  size: () => 0,
+})
+
+/** How far a layer's directory has come, and whether its last byte and index are there. */
+interface Extent {
+  readonly offset: number
+  readonly whole: boolean
+}
+
+/**
+ * Layers' directories on the simulated disk: what a reader sees now, and what is certain. A cut
+ * leaves any state between the two, torn in the middle of whatever was not certain; a directory
+ * whose removal was not certain may be back.
+ */
+export class SimDirectories {
+  readonly #now = new Map<string, Extent>()
+  readonly #certain = new Map<string, Extent>()
+  /** Directories somebody has open for writing: two at once is a violation. */
+  readonly #writers = new Map<string, Life>()
+
+  at(path: string): Extent | undefined {
+    return this.#now.get(path)
+  }
+  names(below: string): string[] {
+    return [...this.#now.keys()].filter((path) => path.startsWith(`${below}/`))
+      .map((path) => path.slice(below.length + 1))
+  }
+  write(path: string, extent: Extent): void {
+    this.#now.set(path, extent)
+  }
+  remove(path: string): void {
+    this.#now.delete(path)
+  }
+  barrier(path: string): void {
+    const now = this.#now.get(path)
+    if (now !== undefined) this.#certain.set(path, now)
+  }
+
+  open(path: string, life: Life): void {
+    const writer = this.#writers.get(path)
+    if (writer?.alive === true) throw new Violation(`two writers in ${path}`)
+    this.#writers.set(path, life)
+  }
+  close(path: string): void {
+    this.#writers.delete(path)
+  }
+
+  cut(time: Time): void {
+    for (const path of new Set([...this.#now.keys(), ...this.#certain.keys()])) {
+      const certain = this.#certain.get(path)
+      const now = this.#now.get(path)
+      if (now === undefined && certain !== undefined && time.chance(0.5)) this.#certain.delete(path)
+      else if (now === undefined && certain !== undefined) this.#now.set(path, certain)
+      else if (now !== undefined) {
+        const low = certain?.offset ?? 0
+        const kept = low >= now.offset ? now.offset : time.between(low, now.offset + 1)
+        const torn = { offset: kept, whole: certain?.whole ?? false }
+        this.#now.set(path, torn)
+        this.#certain.set(path, torn)
+      }
+    }
+    this.#writers.clear()
+  }
+}
