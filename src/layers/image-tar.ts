@@ -1,4 +1,4 @@
-import { LayerCache, LayerTar } from "./rebuild.ts"
+import { chunks, LayerCache, LayerTar } from "./rebuild.ts"
 
 /**
  * A whole image as one seekable stream: the tars of its layers, lowest first, one behind the other
@@ -46,13 +46,9 @@ export class ImageTar {
     return done
   }
 
-  /** The whole stream, in buffers of `length` bytes. */
-  *chunks(length = 256 << 10): Generator<Buffer> {
-    for (let at = 0; at < this.size;) {
-      const chunk = Buffer.allocUnsafeSlow(Math.min(length, this.size - at))
-      at += this.read(at, chunk)
-      yield chunk
-    }
+  /** The whole stream in order, in buffers of `length` bytes that are the caller's to keep. */
+  chunks(length?: number): Generator<Buffer> {
+    return chunks(this, length)
   }
 
   #layerAt(position: number): number {
