@@ -5,7 +5,11 @@ import { LEFT_OUT, OPTIONS, type Kind } from "./options.ts"
 /** Settings that cannot be used: what was asked, where, and what would be right. */
 export class SettingsFault extends Schema.TaggedError<SettingsFault>()("SettingsFault", {
   cause: Schema.String,
-}) {}
+}) {
+  override get message(): string {
+    return this.cause
+  }
+}
 
 export const fault = (cause: string) => Result.fail(new SettingsFault({ cause }))
 
