@@ -200,7 +200,8 @@ describe("damage to a layer", () => {
         const layer = LayerTar.open(directory)
         const read = () => readAll(layer)
         expect(read).toThrow(LayerDamaged)
-        expect(read).toThrow(new RegExp(`^layer damaged: ${path}: bytes \\d+ to \\d+ are not those`))
+        expect(read).toThrow(
+          new RegExp(`^layer damaged: ${path}: bytes \\d+ to \\d+ are not those`))
         layer.close()
         fs.writeFileSync(path, good)
       }), { numRuns: 20 })
