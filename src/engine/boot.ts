@@ -33,5 +33,4 @@ export const shutdown = Effect.gen(function*() {
   yield* Effect.ignore(loop.ask(ENGINE, { type: "drain" }, ({ snapshot }) =>
     snapshot.matches("down") || undefined))
   yield* loop.stop
-  yield* loop.settled
 })

@@ -1,16 +1,166 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { StartFault } from "../kernel/runtime.ts"
+import * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
+import { addresses, addressOn, ensureBridge } from "../kernel/links.ts"
+import { textOf } from "../kernel/machine.ts"
+import { applyRules } from "../kernel/nft.ts"
+import { isPortFree } from "../kernel/port-probe.ts"
+import { type RunFault, StartFault } from "../kernel/runtime.ts"
+import { linkName, macOf } from "../net/mac.ts"
+import { allocate, bridgePool, type Cidr, freeBridge, parseCidr, type Pool } from "../net/pools.ts"
+import { parsePortRange, planPorts } from "../net/ports.ts"
+import { type Published, publishing, ruleset, withdrawing } from "../net/rules.ts"
+import type { Terms } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
-import { Networks } from "./networks.ts"
+import { Store } from "../store/store.ts"
+import { Networks, type NetworkState } from "./networks.ts"
 
-/** Until the bridge is built: containers without a network of their own. */
-export const networksLinux = (_: Settings) =>
-  Layer.succeed(Networks, {
-    claim: (_id, terms) =>
-      ["none", "host"].includes(terms.network.mode) || terms.network.mode.startsWith("container:")
-        ? Effect.succeed(null)
-        : Effect.fail(new StartFault({ exitCode: 125, cause: "the bridge network is not supported yet" })),
-    publish: () => Effect.void,
-    release: () => Effect.void,
+const DEFAULT_BRIDGE = "balena0"
+const DEFAULT_MTU = 1500
+const EXIT_ENGINE = 125
+
+const failed = (cause: string) => new StartFault({ exitCode: EXIT_ENGINE, cause })
+
+const publishedBy = ({ address, ports }: NetworkState): Published[] =>
+  ports.map((port) => ({ address, port }))
+
+/** The default bridge of a real machine, made when the first container needs it. */
+class DefaultBridge {
+  readonly #settings: Settings
+  readonly #name: string
+  readonly #table: string
+  readonly #claims = new Map<string, NetworkState>()
+  /** One change of the packet filter at a time. */
+  readonly #turn = Semaphore.makeUnsafe(1)
+  #pool: Pool | undefined
+
+  constructor(settings: Settings, claims: Iterable<readonly [string, NetworkState]>) {
+    this.#settings = settings
+    this.#name = settings.bridge || DEFAULT_BRIDGE
+    this.#table = `balena_${this.#name.replace(/[^A-Za-z0-9_.-]/g, "_")}`
+    for (const [id, claim] of claims) this.#claims.set(id, claim)
+  }
+
+  /** Makes the bridge and its rules if this process has not yet; answers its pool. */
+  readonly ready: Effect.Effect<Pool, StartFault> = Effect.suspend(() =>
+    this.#pool === undefined ? this.#turn.withPermit(this.#make) : Effect.succeed(this.#pool)
+  )
+
+  readonly #make: Effect.Effect<Pool, StartFault> = Effect.gen({ self: this }, function*() {
+    if (this.#pool !== undefined) return this.#pool
+    const cidr = yield* Effect.mapError(this.#address(), ({ cause }) => failed(cause))
+    const { fixedCidr, defaultGateway, mtu, ipForward } = this.#settings
+    const made = bridgePool({ bip: cidr, fixedCidr, defaultGateway })
+    if (Result.isFailure(made)) return yield* failed(made.failure.cause)
+    yield* Effect.try({
+      try: () =>
+        ensureBridge({
+          name: this.#name,
+          address: cidr.address,
+          prefix: cidr.prefix,
+          mac: macOf(cidr.address),
+          mtu: mtu || DEFAULT_MTU,
+          forward: ipForward,
+        }),
+      catch: (error) => failed(`the bridge ${this.#name} cannot be made: ${String(error)}`),
+    })
+    yield* this.#filter(ruleset(this.#table, [{
+      name: this.#name,
+      cidr,
+      icc: this.#settings.icc,
+      masquerade: this.#settings.ipMasq,
+    }], [...this.#claims.values()].flatMap(publishedBy)))
+    this.#pool = made.success
+    return made.success
   })
+
+  /** What was set, else what the bridge has already, else a network that nobody here uses. */
+  #address(): Effect.Effect<Cidr, { readonly cause: string }> {
+    const set = this.#settings.bip === "" ? null : parseCidr(this.#settings.bip)
+    const there = set ?? addressOn(this.#name)
+    if (there !== null) return Effect.succeed({ address: there.address, prefix: there.prefix })
+    return Result.match(freeBridge(addresses()), {
+      onSuccess: (cidr) => Effect.succeed(cidr),
+      onFailure: (fault) => Effect.fail(fault),
+    })
+  }
+
+  #filter(rules: string): Effect.Effect<void, StartFault> {
+    if (!this.#settings.iptables) return Effect.void
+    return Effect.mapError(applyRules(rules), ({ cause }) => failed(`nft refused the rules: ${cause}`))
+  }
+
+  /** An address and host ports for one container; the claim stands until `release`. */
+  claim(id: string, terms: Terms): Effect.Effect<NetworkState, StartFault> {
+    return Effect.flatMap(this.ready, (pool) => {
+      const others = [...this.#claims].filter(([other]) => other !== id).map(([, claim]) => claim)
+      const address = allocate(pool, new Set(others.map((claim) => claim.address)))
+      if (Result.isFailure(address)) return Effect.fail(failed(address.failure.cause))
+      const ports = planPorts({
+        ports: terms.network.ports,
+        taken: others.flatMap((claim) => claim.ports),
+        range: parsePortRange(textOf("/proc/sys/net/ipv4/ip_local_port_range") ?? ""),
+        isFree: ({ protocol, hostIp, hostPort }) => isPortFree(protocol, hostIp, hostPort),
+      })
+      if (Result.isFailure(ports)) {
+        return Effect.fail(failed("driver failed programming external connectivity on endpoint " +
+          `${terms.hostname} (${id}): ${ports.failure.cause}`))
+      }
+      const claim: NetworkState = {
+        bridge: this.#name,
+        link: linkName(id),
+        address: address.success,
+        prefix: pool.subnet.prefix,
+        gateway: pool.gateway,
+        mac: macOf(address.success),
+        isolated: !this.#settings.icc,
+        hairpin: ports.success.length > 0,
+        ports: ports.success,
+      }
+      this.#claims.set(id, claim)
+      return Effect.succeed(claim)
+    })
+  }
+
+  publish(id: string): Effect.Effect<void, StartFault> {
+    const claim = this.#claims.get(id)
+    if (claim === undefined || claim.ports.length === 0) return Effect.void
+    return this.#turn.withPermit(this.#filter(publishing(this.#table, publishedBy(claim))))
+  }
+
+  release(id: string): Effect.Effect<void, RunFault> {
+    const claim = this.#claims.get(id)
+    if (claim === undefined) return Effect.void
+    this.#claims.delete(id)
+    if (claim.ports.length === 0 || !this.#settings.iptables) return Effect.void
+    return this.#turn.withPermit(applyRules(withdrawing(this.#table, publishedBy(claim))))
+  }
+
+  /** Running containers need their rules again if the machine's were flushed, or we were away. */
+  readonly restore: Effect.Effect<void, StartFault> = Effect.suspend(() =>
+    this.#claims.size === 0 ? Effect.void : Effect.asVoid(this.ready)
+  )
+}
+
+/** Networks of a real machine: the default bridge, the host's, none, another container's. */
+export const networksLinux = (settings: Settings) =>
+  Layer.effect(
+    Networks,
+    Effect.gen(function*() {
+      const store = yield* Store
+      const claims = store.containers.all().flatMap(({ id, state }) =>
+        state.network === null ? [] : [[id, state.network as NetworkState] as const]
+      )
+      const bridge = new DefaultBridge(settings, claims)
+      const onBridge = ({ network }: Terms) =>
+        settings.bridge !== "none" && (network.mode === "bridge" || network.mode === "default")
+      yield* Effect.forkScoped(Effect.catch(bridge.restore, ({ cause }) =>
+        Effect.logWarning(`published ports are not restored: ${cause}`)))
+      return Networks.of({
+        claim: (id, terms) => onBridge(terms) ? bridge.claim(id, terms) : Effect.succeed(null),
+        publish: (id) => bridge.publish(id),
+        release: (id) => bridge.release(id),
+      })
+    }),
+  )

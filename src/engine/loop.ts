@@ -59,6 +59,7 @@ export class LoopBody {
   #awaiting: Batch[] = []
   #alarm = { dueMs: Infinity, epoch: 0 }
   #idle: (() => void)[] = []
+  #closed = false
 
   constructor(needs: {
     readonly store: StoreBody
@@ -175,14 +176,20 @@ export class LoopBody {
     else this.#idle.push(() => resume(Effect.void))
   })
 
-  /** Interrupts every hand that may be; its command stays open for the next boot. */
-  readonly stop: Effect.Effect<void> = Effect.suspend(() => this.#dispatcher.stop)
+  /** Interrupts every hand that may be; its command stays open for the next boot. Takes no more. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() => this.#dispatcher.stop).pipe(
+    Effect.andThen(Effect.suspend(() => this.settled)),
+    Effect.andThen(Effect.sync(() => {
+      this.#closed = true
+    })),
+  )
 
   #isIdle(): boolean {
     return this.#queue.length === 0 && !this.#syncing && this.#awaiting.length === 0
   }
 
   #enqueue(input: Input): void {
+    if (this.#closed) return
     this.#queue.push(input)
     if (this.#scheduled) return
     this.#scheduled = true

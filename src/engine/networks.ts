@@ -11,6 +11,9 @@ export interface NetworkState {
   readonly prefix: number
   readonly gateway: string
   readonly mac: string
+  /** Kept from the other containers on the bridge. */
+  readonly isolated: boolean
+  readonly hairpin: boolean
   /** With the host ports that were chosen. */
   readonly ports: readonly Port[]
 }
