@@ -1,5 +1,5 @@
 import { closeSync, openSync } from "node:fs"
-import { bind, check, errno, Errno } from "./libc.ts"
+import { bind, check, errno, Errno, isErrno } from "./libc.ts"
 import { watch, type Watcher } from "./reactor.ts"
 import type { Attachment } from "./runtime.ts"
 import { raised } from "./spawn.ts"
@@ -77,6 +77,8 @@ class Connection implements Attachment {
   #wantsRead = false
   #wantsWrite = false
   #closesStdin = false
+  #packets = 0
+  #packetsSeen = -1
 
   constructor(descriptor: number, closed: () => void) {
     this.#descriptor = descriptor
@@ -123,8 +125,13 @@ class Connection implements Attachment {
     this.#closed()
   }
 
-  /** Closes from this side, for good: the reader gets its end. */
-  abandon(): void {
+  /** Closes if nothing was read since the last call of this: the first one only takes a mark. */
+  abandonIfIdle(): void {
+    if (this.#packets === this.#packetsSeen) this.#finish()
+    else this.#packetsSeen = this.#packets
+  }
+
+  #finish(): void {
     if (!this.#open) return
     this.close()
     this.#onEnd()
@@ -138,7 +145,8 @@ class Connection implements Attachment {
     for (let turn = 0; turn < TURN_MAX && this.#wantsRead && this.#open; turn++) {
       const length = Number(recv(this.#descriptor, packet, packet.length, 0))
       if (length < 0 && isPassing()) break
-      if (length <= 0) return this.abandon() // the end, or a reset: conmon is gone
+      if (length <= 0) return this.#finish() // the end, or a reset: conmon is gone
+      this.#packets++
       const data = Buffer.from(packet.subarray(1, length))
       if (!this.#onData(packet[0] === STDERR ? 2 : 1, data)) this.#wantsRead = false
     }
@@ -165,10 +173,8 @@ class Connection implements Attachment {
   }
 }
 
-const isPassing = (): boolean => {
-  const { code } = new Errno("socket", "attach", errno())
-  return code === "EAGAIN" || code === "EINTR" || code === "ENOBUFS"
-}
+/** Is it only that there is nothing to read, or no room to write, right now? */
+const isPassing = (): boolean => isErrno("EAGAIN") || isErrno("EINTR") || isErrno("ENOBUFS")
 
 /** Where clients of containers that are not running yet wait for their start. */
 export interface Lobby {
@@ -178,8 +184,8 @@ export interface Lobby {
   readonly admit: (id: string, bundle: string) => void
   /** Sends everybody who waits for this container away. */
   readonly refuse: (id: string, cause: string) => void
-  /** Closes every connection to this container. */
-  readonly release: (id: string) => void
+  /** Closes connections to this container whose client took nothing since this was last called. */
+  readonly expelIdle: (id: string) => void
 }
 
 type Answer = (result: Attachment | { readonly refused: string }) => void
@@ -213,8 +219,8 @@ export const makeLobby = (): Lobby => {
     refuse: (id, cause) => {
       for (const answer of dismiss(id)) answer({ refused: cause })
     },
-    release: (id) => {
-      for (const connection of connections.get(id) ?? []) connection.abandon()
+    expelIdle: (id) => {
+      for (const connection of connections.get(id) ?? []) connection.abandonIfIdle()
     },
   }
 }

@@ -55,7 +55,8 @@ export const readRecord = (bundle: Bundle): Record | null => {
     const record: Record = JSON.parse(readFileSync(join(bundle.path, "record.json"), "utf8"))
     return record.boot === bootId() ? record : null
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
+    // Never flushed: where exec-root is on a disk, a power cut may leave it empty.
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") return null
     throw error
   }
 }
@@ -64,9 +65,16 @@ export const readRecord = (bundle: Bundle): Record | null => {
 export const wasStarted = ({ state }: Record, id: string): boolean =>
   existsSync(join(state, id)) && !existsSync(join(state, id, "exec.fifo"))
 
-/** Forgets the runtime's own state. Both keep nothing but plain files in it. */
-export const removeState = ({ state }: Record, id: string): void =>
-  rmSync(join(state, id), { recursive: true, force: true })
+/** Where a runtime keeps what it knows of its containers. */
+export const stateDirectory = (execRoot: string, runtime: OciRuntime["name"]): string =>
+  join(execRoot, runtime)
+
+/** Forgets what any runtime knows of a container: nothing but plain files. */
+export const removeState = (execRoot: string, id: string): void => {
+  for (const runtime of ["crun", "runc"] as const) {
+    rmSync(join(stateDirectory(execRoot, runtime), id), { recursive: true, force: true })
+  }
+}
 
 /**
  * Removes a bundle, the record last. Its mount point must be gone: nothing here ever removes a

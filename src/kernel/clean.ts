@@ -27,10 +27,8 @@ export const clean = (host: Host, id: string): Effect.Effect<void, RunFault> =>
     const bundle = host.bundle(id)
     if (!bundleExists(bundle)) return
     const record = yield* attempt(() => readRecord(bundle))
-    if (record !== null) {
-      yield* end(yield* attempt(host.cgroups), bundle, record, id)
-      yield* attempt(() => removeState(record, id))
-    }
+    if (record !== null) yield* end(yield* attempt(host.cgroups), bundle, record, id)
+    yield* attempt(() => removeState(host.settings.execRoot, id))
     const failure = yield* awaited<Errno | null>((done) => unmount(bundle.rootfs, done))
     if (failure !== null) return yield* new RunFault({ cause: failure.message })
     yield* attempt(() => removeBundle(bundle))

@@ -126,13 +126,3 @@ export const resizeTerminal = (bundle: string, height: number, width: number): v
     closeSync(descriptor)
   }
 }
-
-/** Has conmon open its log anew, after it was renamed. */
-export const reopenLog = (bundle: string): void => {
-  const descriptor = openSync(join(bundle, "ctl"), constants.O_WRONLY | constants.O_NONBLOCK)
-  try {
-    writeFileSync(descriptor, "2 0 0\n")
-  } finally {
-    closeSync(descriptor)
-  }
-}

@@ -21,8 +21,8 @@ export interface Host {
   readonly settings: RuntimeSettings
   /** What this machine offers; looked for at the first use. Throws `Missing`. */
   readonly machine: () => Machine
-  /** Never takes this runtime again, as it does not work here; what remains. */
-  readonly discard: (runtime: OciRuntime) => Machine
+  /** Never takes this runtime again, as it does not work here. */
+  readonly discard: (runtime: OciRuntime) => void
   readonly cgroups: () => Cgroups
   readonly bundle: (id: string) => Bundle
   readonly lobby: Lobby

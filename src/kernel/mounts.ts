@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, rmdirSync } from "node:fs"
+import { closeSync, fstatSync, openSync, readSync, rmdirSync } from "node:fs"
 import { bind, check, errno, Errno, isErrno } from "./libc.ts"
 import { raised } from "./spawn.ts"
 
@@ -87,11 +87,6 @@ const detach = (target: string, flags: number, done: (failure: Errno | null) => 
   })
 }
 
-/** Makes a directory with exactly this mode, whatever the umask; keeps one that is there. */
-export const directory = (path: string, mode: number): void => {
-  mkdirSync(path, { recursive: true, mode })
-}
-
 const READ_MAX = 1 << 20
 
 /**
@@ -115,10 +110,3 @@ export const readInRoot = (root: string, path: string): string | null => {
     if (descriptor >= 0) closeSync(descriptor)
   }
 }
-
-/** Is something mounted exactly here? proc_pid_mountinfo(5). */
-export const isMounted = (target: string): boolean =>
-  readFileSync("/proc/self/mountinfo", "utf8").split("\n").some((line) =>
-    line.split(" ")[4]?.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8))) ===
-      target
-  )

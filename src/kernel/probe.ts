@@ -21,11 +21,11 @@ export class Missing extends Error {
   override readonly name = "Missing"
 }
 
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/podman"
+const FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/podman"
 
 /** Where a program is; a name with a slash is taken as it is. Null: not there, or not executable. */
-export const programOf = (name: string): string | null => {
-  const candidates = name.includes("/") ? [name] : PATH.split(":").map((folder) => `${folder}/${name}`)
+export const programOf = (name: string, folders = FOLDERS): string | null => {
+  const candidates = name.includes("/") ? [name] : folders.split(":").map((folder) => `${folder}/${name}`)
   for (const candidate of candidates) {
     try {
       accessSync(candidate, constants.X_OK)
@@ -42,13 +42,16 @@ export const programOf = (name: string): string | null => {
  * be seen so cheaply, the first container's create finds out (`isUnfit`). Throws `Missing` with what
  * to install.
  * @param wanted the runtime to use and no other: `crun`, `runc` or a path; null: the best there is.
+ * @param folders where to look, in order, as in PATH.
  */
-export const probe = (wanted: string | null, { layout }: Cgroups): Machine => {
-  const conmon = programOf("conmon")
+export const probe = (
+  wanted: string | null, { layout }: Pick<Cgroups, "layout">, folders = FOLDERS,
+): Machine => {
+  const conmon = programOf("conmon", folders)
   if (conmon === null) throw new Missing("conmon is not installed: apt-get install conmon")
   const names = wanted === null ? ["crun", "runc"] : [wanted]
   const runtimes = names.flatMap((name): OciRuntime[] => {
-    const path = programOf(name)
+    const path = programOf(name, folders)
     if (path === null) return []
     // crun refuses a hybrid layout whose cgroup2 side owns controllers; runc takes it as it is.
     const family = /crun[^/]*$/.test(path) ? "crun" : "runc"

@@ -40,7 +40,8 @@ export const bodyLinux = (settings: RuntimeSettings): Layer.Layer<Runtime> =>
     })
   })
 
-const makeHost = (settings: RuntimeSettings): Host => {
+/** Everything but the calls themselves; nothing is looked at before it is needed. */
+export const makeHost = (settings: RuntimeSettings): Host => {
   let cgroups: Cgroups | null = null
   let machine: Machine | null = null
   const host: Host = {
@@ -49,9 +50,9 @@ const makeHost = (settings: RuntimeSettings): Host => {
     bundle: (id) => bundleOf(settings.execRoot, id),
     cgroups: () => cgroups ??= readCgroups(),
     machine: () => machine ??= probe(settings.runtime, host.cgroups()),
-    discard: (unfit) => machine = {
-      ...host.machine(),
-      runtimes: host.machine().runtimes.filter((runtime) => runtime.name !== unfit.name),
+    discard: (unfit) => {
+      const { runtimes } = host.machine()
+      machine = { ...host.machine(), runtimes: runtimes.filter((runtime) => runtime !== unfit) }
     },
   }
   return host

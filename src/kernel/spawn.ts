@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs"
+import { closeSync, openSync, readdirSync, readSync } from "node:fs"
 import { bind, check, errno, Errno } from "./libc.ts"
 import { onEnd, processOf, type Process } from "./processes.ts"
 
@@ -9,6 +9,8 @@ import { onEnd, processOf, type Process } from "./processes.ts"
 
 const O_CLOEXEC = 0o2000000
 const F_DUPFD_CLOEXEC = 1030
+const F_SETFD = 2
+const FD_CLOEXEC = 1
 const CLONE_FS = 0x200
 const CLONE_NEWNS = 0x20000
 const MS_REC = 0x4000
@@ -28,7 +30,6 @@ const attributesInit = bind("int posix_spawnattr_init(void *attributes)")
 const attributesFlags = bind("int posix_spawnattr_setflags(void *attributes, short flags)")
 const attributesDefault = bind("int posix_spawnattr_setsigdefault(void *attributes, void *set)")
 const attributesMask = bind("int posix_spawnattr_setsigmask(void *attributes, void *set)")
-const sigfillset = bind("int sigfillset(void *set)")
 const sigemptyset = bind("int sigemptyset(void *set)")
 const waitpid = bind("int waitpid(int pid, _Out_ int *status, int flags)")
 const pipe2 = bind("int pipe2(_Out_ int *ends, int flags)")
@@ -74,8 +75,19 @@ export const raised = (descriptor: number): number => {
 
 let devNull = -1
 const nothing = (): number => {
-  if (devNull < 0) devNull = raised(openSync("/dev/null", "r+"))
-  return devNull
+  if (devNull >= 0) return devNull
+  sealInherited()
+  return devNull = raised(openSync("/dev/null", "r+"))
+}
+
+/**
+ * What this process was itself given beyond 0, 1 and 2 and not told to keep to itself: conmon would
+ * hold it for as long as its container runs. Once, as whatever we open is close-on-exec.
+ */
+const sealInherited = (): void => {
+  for (const name of readdirSync("/proc/self/fd")) {
+    if (Number(name) > 2) fcntl(Number(name), F_SETFD, FD_CLOEXEC) // one of them is gone: no matter
+  }
 }
 
 /**
@@ -90,8 +102,7 @@ const attributes = (() => {
   const set = Buffer.alloc(128)
   attributesInit(memory)
   attributesFlags(memory, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID)
-  sigfillset(set)
-  attributesDefault(memory, set)
+  attributesDefault(memory, set.fill(0xff)) // sigfillset leaves out 32 and 33, which come out ignored
   sigemptyset(set)
   attributesMask(memory, set)
   return memory

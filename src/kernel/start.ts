@@ -2,24 +2,20 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import * as Effect from "effect/Effect"
 import {
-  bundleExists, makeBundle, readRecord, wasStarted, writeRecord, type Bundle, type Record,
+  bundleExists, makeBundle, readRecord, stateDirectory, wasStarted, writeRecord, type Bundle,
+  type Record,
 } from "./bundle.ts"
 import { clean } from "./clean.ts"
 import { keep, type Creation, type Keeper } from "./conmon.ts"
 import { clearStatus, statusDirectoryOf } from "./exits.ts"
 import { attempt, awaited, callRuntime, type Host } from "./host.ts"
-import * as links from "./links.ts"
+import { connect } from "./links.ts"
 import { mountOverlay, readInRoot } from "./mounts.ts"
-import type { Machine } from "./probe.ts"
 import { bootId, processOf, type Process } from "./processes.ts"
 import { isUnfit, refusalOf } from "./refusals.ts"
 import { RunFault, StartFault, type RunPlan, type Started } from "./runtime.ts"
 
 const EXIT_ENGINE = 125
-
-const connect = (links as unknown as {
-  readonly connect: (endpoint: links.Endpoint, pid: number) => void
-}).connect
 
 /** Starts a container, or answers the one that an earlier daemon started. See `Runtime.start`. */
 export const start = (host: Host, plan: RunPlan): Effect.Effect<Started, StartFault> =>
@@ -42,18 +38,37 @@ const adopted = (bundle: Bundle, id: string): Process | null => {
   return record !== null && wasStarted(record, id) ? record.init : null
 }
 
-const startAnew = (host: Host, bundle: Bundle, plan: RunPlan) =>
+const startAnew = (
+  host: Host, bundle: Bundle, plan: RunPlan,
+): Effect.Effect<Process, StartFault> =>
   Effect.gen(function*() {
     if (bundleExists(bundle)) yield* clean(host, plan.id)
     const machine = yield* attempt(host.machine)
-    const spec = yield* attempt(() => prepare(bundle, plan))
-    const record = yield* create(host, machine, bundle, plan, spec)
+    const runtime = machine.runtimes[0]!
+    const { program, cgroup } = yield* attempt(() => prepare(bundle, plan))
+    const record: Record = {
+      boot: bootId(),
+      runtime,
+      state: stateDirectory(host.settings.execRoot, runtime.name),
+      cgroup: cgroup ?? join(host.settings.cgroupParent, plan.id),
+      conmon: null,
+      init: null,
+    }
+    const created = yield* create(bundle, record, keeperOf(machine.conmon, record, bundle, plan))
+    if ("refusal" in created) {
+      // Seen only now, at the first container: the next best runtime, for good.
+      if (isUnfit(created.refusal) && machine.runtimes.length > 1) {
+        host.discard(runtime)
+        return yield* startAnew(host, bundle, plan)
+      }
+      return yield* new StartFault(refusalOf(created.refusal, program))
+    }
     const { endpoint } = plan
-    if (endpoint !== null) yield* attempt(() => connect(endpoint, record.init.pid))
+    if (endpoint !== null) yield* attempt(() => connect(endpoint, created.pid))
     host.lobby.admit(plan.id, bundle.path)
     const { exitCode, stderr } = yield* callRuntime(record, ["start", plan.id])
-    if (exitCode !== 0) return yield* new StartFault(refusalOf(stderr, spec.program))
-    return record.init
+    if (exitCode !== 0) return yield* new StartFault(refusalOf(stderr, program))
+    return created
   }).pipe(Effect.catchTag("RunFault", (fault) => Effect.fail(engineFault(fault))))
 
 interface Prepared {
@@ -88,43 +103,23 @@ const prepare = (bundle: Bundle, plan: RunPlan): Prepared => {
   return { program: spec.process?.args?.[0] ?? "", cgroup: spec.linux?.cgroupsPath ?? null }
 }
 
-/** Has conmon and the runtime make the container; a runtime unfit for this machine is not asked again. */
+/** Has conmon and the runtime make the container, and notes what came of it. */
 const create = (
-  host: Host, machine: Machine, bundle: Bundle, plan: RunPlan, spec: Prepared,
-): Effect.Effect<Created, RunFault | StartFault> =>
+  bundle: Bundle, record: Record, keeper: Keeper,
+): Effect.Effect<Process | { readonly refusal: string }, RunFault> =>
   Effect.gen(function*() {
-    const runtime = machine.runtimes[0]!
-    const record: Record = {
-      boot: bootId(),
-      runtime,
-      state: join(host.settings.execRoot, runtime.name),
-      cgroup: spec.cgroup ?? join(host.settings.cgroupParent, plan.id),
-      conmon: null,
-      init: null,
-    }
-    const answer = yield* awaited<Answer>((done) => {
+    let conmon: Process | null = null
+    const answer = yield* awaited<Creation>((done) => {
       writeRecord(bundle, record)
-      const conmon = keep(keeperOf(machine.conmon, record, bundle, plan), (answer) => {
-        done({ ...answer, conmon })
-      })
+      conmon = keep(keeper, done)
       writeRecord(bundle, { ...record, conmon })
     })
-    if ("refusal" in answer) {
-      if (!isUnfit(answer.refusal) || machine.runtimes.length < 2) {
-        return yield* new StartFault(refusalOf(answer.refusal, spec.program))
-      }
-      const fitter = host.discard(runtime)
-      return yield* create(host, fitter, bundle, plan, spec)
-    }
+    if ("refusal" in answer) return answer
     const init = processOf(answer.pid)
     if (init === null) return yield* new RunFault({ cause: "the container ended before its start" })
-    const whole = { ...record, conmon: answer.conmon, init }
-    yield* attempt(() => writeRecord(bundle, whole))
-    return whole
+    yield* attempt(() => writeRecord(bundle, { ...record, conmon, init }))
+    return init
   })
-
-type Answer = Creation & { readonly conmon: Process }
-type Created = Record & { readonly init: Process }
 
 const keeperOf = (conmon: string, { runtime, state }: Record, bundle: Bundle, plan: RunPlan): Keeper => ({
   conmon,

@@ -10,8 +10,8 @@ const SIGKILL = 9
 /** Of a run whose end nobody saw: conmon, and so the code, was lost to a crash or a reboot. */
 const EXIT_UNKNOWN = 255
 const EXIT_KILLED = 128 + SIGKILL
-/** How long conmon may take to hand out the last output once its container is dead. */
-const DRAIN = "5 seconds"
+/** How long a client may take nothing of the last output once its container is dead. */
+const PATIENCE = "3 seconds"
 
 /** Waits for a container's end, seen by whichever daemon. See `Runtime.wait`. */
 export const wait = (host: Host, id: string, home: string, started: Started): Effect.Effect<Exit> =>
@@ -34,14 +34,14 @@ const isSame = (a: Started, b: Started): boolean => a.pid === b.pid && a.startTi
 
 /**
  * conmon waits for its slowest client, for ever if that one never reads. Once the container is dead,
- * such a client is cut off after a while: it must not keep anybody from knowing.
+ * a client that takes nothing for a while is cut off: it must not keep everybody else from knowing.
  */
 const keeperEnded = (host: Host, id: string, conmon: Process, init: Process): Effect.Effect<void> =>
   ended(conmon).pipe(Effect.raceFirst(
     ended(init).pipe(
-      Effect.andThen(Effect.sleep(DRAIN)),
-      Effect.andThen(Effect.sync(() => host.lobby.release(id))),
-      Effect.andThen(Effect.never),
+      Effect.andThen(Effect.forever(
+        Effect.sync(() => host.lobby.expelIdle(id)).pipe(Effect.andThen(Effect.sleep(PATIENCE))),
+      )),
     ),
   ))
 
