@@ -45,13 +45,16 @@ const extraLines = ({ extraHosts, hostGateway }: Pick<HostsInput, "extraHosts" |
     return [`${extra.address === "host-gateway" ? hostGateway : extra.address}\t${extra.name}`]
   })
 
+/** Not its whole grammar: enough that nothing else can get into the file. */
+const IPV6 = /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/
+
 /** Reads `name:address` (or `name=address`); null: it is neither. */
 export function parseExtraHost(
   text: string,
 ): { readonly name: string; readonly address: string } | null {
   const [, name = "", given = ""] = /^([^:=\s]+)[:=](\S+)$/.exec(text) ?? []
   const address = given.replace(/^\[(.*)\]$/, "$1")
-  const isKnown = address === "host-gateway" || isAddress(address) || /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(address)
+  const isKnown = address === "host-gateway" || isAddress(address) || IPV6.test(address)
   return name !== "" && isKnown ? { name, address } : null
 }
 

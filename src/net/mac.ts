@@ -1,6 +1,6 @@
 /**
  * The hardware address of a container's interface: locally administered, and derived from its IPv4
- * address as Docker does, so that a neighbour's ARP cache stays right when an address is used again.
+ * address as Docker does, so that a neighbour's ARP cache stays right when one is used again.
  */
 export const macOf = (address: string): string =>
   ["02", "42", ...address.split(".").map((byte) => Number(byte).toString(16).padStart(2, "0"))]

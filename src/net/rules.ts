@@ -12,7 +12,7 @@ export interface BridgeRules {
   readonly name: string
   /** Its address. */
   readonly cidr: Cidr
-  /** May its containers talk to one another? (What stays on the bridge no rule sees: `isolated`.) */
+  /** May its containers talk to one another? (For what stays on the bridge: `isolated`.) */
   readonly icc: boolean
   /** Do they go out under the host's address? */
   readonly masquerade: boolean

@@ -77,6 +77,8 @@ export function capabilitiesOf(mask: string): readonly string[] {
   return CAPABILITIES.filter((_, number) => (bits >> BigInt(number)) & 1n)
 }
 
+const fail = (cause: string) => Result.fail(new CapabilityFault({ cause }))
+
 /** `net_admin` → `CAP_NET_ADMIN`; `all` stays `ALL`. `field` names the list in the fault. */
 function normalise(names: readonly string[], field: "CapAdd" | "CapDrop") {
   return Result.all(names.map((text) => {
@@ -85,7 +87,7 @@ function normalise(names: readonly string[], field: "CapAdd" | "CapDrop") {
     const name = upper.startsWith("CAP_") ? upper : `CAP_${upper}`
     return CAPABILITIES.some((known) => known === name)
       ? Result.succeed(name)
-      : Result.fail(new CapabilityFault({ cause: `invalid ${field}: unknown capability: "${name}"` }))
+      : fail(`invalid ${field}: unknown capability: "${name}"`)
   }))
 }
 

@@ -135,7 +135,8 @@ export function parseDeviceRule(text: string): Result.Result<DeviceRule, DeviceF
     return Result.fail(new DeviceFault({ cause: `invalid device cgroup rule format: '${text}'` }))
   }
   const [, type = "", major = "", minor = "", access = ""] = match
-  return Result.succeed({ allow: true, type, major: numberOf(major), minor: numberOf(minor), access })
+  const rule = { allow: true, type, major: numberOf(major), minor: numberOf(minor), access }
+  return Result.succeed(rule)
 }
 
 /** -1 is the runtimes' word for any. */

@@ -4,7 +4,7 @@ import { Digest } from "./digest.ts"
 import { decodeJson } from "./json.ts"
 import { formatPlatform, type Platform, suitability } from "./platform.ts"
 
-/** Media types of manifests and of what they name (OCI image-spec media-types.md; Docker schema 2). */
+/** Media types of manifests and of what they name (image-spec, media-types.md; Docker schema 2). */
 export const MEDIA = {
   dockerManifest: "application/vnd.docker.distribution.manifest.v2+json",
   dockerList: "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -33,7 +33,7 @@ export const MANIFEST_TYPES: readonly string[] = [
 
 /** A manifest that cannot be used. `cause` says what to do about it where something can be done. */
 export class ManifestFault extends Schema.TaggedError<ManifestFault>()("ManifestFault", {
-  /** `damaged`: it is not what it says it is; `unsupported`: a kind, type or platform we have not. */
+  /** `damaged`: not what it says it is; `unsupported`: a kind, type or platform we have not. */
   reason: Schema.Literals(["damaged", "unsupported"]),
   cause: Schema.String,
 }) {}
@@ -257,7 +257,7 @@ export function compressionOfBytes(head: Uint8Array): Compression {
   return a === 0x28 && b === 0xb5 && c === 0x2f && d === 0xfd ? "zstd" : "none"
 }
 
-/** Checks that a manifest is an image this engine can run, not a chart, a plug-in or a signature. */
+/** Checks that a manifest is an image that can be run, not a chart, a plug-in or a signature. */
 export function checkImage(
   manifest: ImageManifest,
 ): Result.Result<ImageManifest, ManifestFault> {

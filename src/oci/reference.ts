@@ -119,7 +119,7 @@ export function familiarRepository({ domain, path }: Reference): string {
 const suffix = ({ tag, digest }: Reference): string =>
   (tag === null ? "" : `:${tag}`) + (digest === null ? "" : `@${digest}`)
 
-/** The whole reference, unambiguous: what is stored and compared. `parseReference` reads it back. */
+/** The whole reference, unambiguous: what is stored and compared. Reads back as itself. */
 export const formatReference = (reference: Reference): string =>
   repositoryOf(reference) + suffix(reference)
 

@@ -140,7 +140,7 @@ export const DEFAULT_PROFILE: Profile = {
     allow(["modify_ldt"], { includes: { arches: ["amd64", "x32", "x86"] } }),
     ...withCapabilities(WITH_CAPABILITY),
     ...withCapabilities(LATER_WITH_CAPABILITY),
-    // Without CAP_SYS_ADMIN: no new namespaces, and clone3, whose flags no filter can see, not at all.
+    // Without CAP_SYS_ADMIN no new namespaces; and clone3, whose flags no filter sees, not at all.
     allow(["clone"], {
       args: [{ index: 0, value: CLONE_NAMESPACES, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }],
       excludes: notAdmin,

@@ -226,7 +226,8 @@ export function resolveProfile(profile: Profile, circumstances: Circumstances): 
 
 /** Is a kernel of this release (`6.1.0-18-arm64`) at least `version` (`4.8`)? */
 export function isSince(release: string, version: string): boolean {
-  const numbers = (text: string) => (text.match(/^\d+(?:\.\d+)?/)?.[0] ?? "0").split(".").map(Number)
+  const numbers = (text: string) =>
+    (text.match(/^\d+(?:\.\d+)?/)?.[0] ?? "0").split(".").map(Number)
   const [major = 0, minor = 0] = numbers(release)
   const [wantedMajor = 0, wantedMinor = 0] = numbers(version)
   return major > wantedMajor || major === wantedMajor && minor >= wantedMinor

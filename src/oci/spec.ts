@@ -29,11 +29,11 @@ export interface Machine {
 
 export interface SpecInput {
   readonly terms: Terms
-  /** The name the container sees itself by; of the host or the other container where it shares theirs. */
+  /** The name the container sees itself by; the host's or another's where it shares theirs. */
   readonly hostname: string
   /**
-   * Directory of the hostname, hosts and resolv.conf it gets: its own home, or that of the container
-   * whose network it shares.
+   * Directory of the hostname, hosts and resolv.conf it gets: its own home, or that of the
+   * container whose network it shares.
    */
   readonly home: string
   /** `/docker/<id>`, or `slice:docker:<id>` under systemd. */
@@ -76,7 +76,9 @@ export interface RuntimeSpec {
   readonly annotations?: Readonly<Record<string, string>>
   readonly linux: {
     readonly sysctl?: Readonly<Record<string, string>>
-    readonly resources: { readonly devices: readonly DeviceRule[] } & Readonly<Record<string, unknown>>
+    readonly resources:
+      & { readonly devices: readonly DeviceRule[] }
+      & Readonly<Record<string, unknown>>
     readonly cgroupsPath: string
     readonly namespaces: readonly Namespace[]
     readonly devices?: readonly DeviceNode[]

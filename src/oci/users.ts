@@ -60,8 +60,8 @@ const inRange = (id: number): Result.Result<number, UserFault> =>
 
 /**
  * Resolves `user` (`name`, `uid`, `name:group`, `uid:gid`, empty for root) and the additional
- * groups asked for, by the container's own /etc/passwd and /etc/group (null: no such file). A number
- * needs no entry. Groups that list the user count only where no group was named, as in Docker.
+ * groups asked for, by the container's own /etc/passwd and /etc/group (null: no such file). Numbers
+ * need no entry. Groups that list the user count only where no group was named, as in Docker.
  */
 export function identityOf(
   user: string,

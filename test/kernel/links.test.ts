@@ -1,7 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, writeFileSync } from "node:fs"
-
 import { networkInterfaces } from "node:os"
 import * as Effect from "effect/Effect"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -86,7 +85,7 @@ const ip = (...args: readonly string[]) =>
   execFileSync("ip", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] })
 const rules = (text: string) => Effect.runPromise(applyRules(text))
 
-/** Does the filter look at bridged packets too? A switch of this namespace, if the module is there. */
+/** Does the filter look at bridged packets too? A switch of this namespace, if it is there. */
 const BRIDGED = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 const TABLE = "betest"
@@ -128,7 +127,8 @@ describe.skipIf(process.getuid?.() !== 0)("links, on a kernel", () => {
     check(unshare(CLONE_NEWNET), "unshare", "CLONE_NEWNET")
     ip("link", "set", "lo", "up")
     const own = ["unshare", "--net", "--"]
-    ;[inside, second, outside, here] = await Promise.all([peer(own), peer(own), peer(own), peer(["env"])])
+    const peers = [peer(own), peer(own), peer(own), peer(["env"])] as const
+    ;[inside, second, outside, here] = await Promise.all(peers)
     ip("link", "add", "up0", "type", "veth", "peer", "name", "eth0", "netns", String(outside.pid))
     ip("address", "add", "192.0.2.1/24", "dev", "up0")
     ip("link", "set", "up0", "up")
@@ -233,7 +233,8 @@ describe.skipIf(process.getuid?.() !== 0)("links, on a kernel", () => {
   })
 
   test("rules that nft refuses say why", async () => {
-    const fault = await Effect.runPromise(Effect.flip(applyRules("add rule ip nowhere nothing drop\n")))
+    const nonsense = applyRules("add rule ip nowhere nothing drop\n")
+    const fault = await Effect.runPromise(Effect.flip(nonsense))
     expect(fault.cause).toMatch(/^packet filter: .*nowhere|No such file/s)
   })
 
@@ -308,8 +309,10 @@ describe.skipIf(process.getuid?.() !== 0)("links, on a kernel", () => {
 
 /** A namespace that nobody uses. */
 function fresh(): number {
-  const child = spawn("unshare", ["--net", "--", process.execPath, "-e",
-    "process.on('disconnect', () => process.exit())"], { stdio: ["ignore", "ignore", "inherit", "ipc"] })
+  const program = [process.execPath, "-e", "process.on('disconnect', () => process.exit())"]
+  const child = spawn("unshare", ["--net", "--", ...program], {
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  })
   children.push(child)
   return child.pid!
 }

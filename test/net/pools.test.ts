@@ -71,7 +71,7 @@ describe("pools", () => {
     expect(orCause(pool("10.1.2.1/24", "", "10.1.3.1"))).toMatch(/default gateway/)
   })
 
-  test("the lowest free address, never the network's, the bridge's, the gateway's, the broadcast", () => {
+  test("the lowest free address, and only what a container can have", () => {
     const small = Result.getOrThrow(pool("10.0.0.1/29", "", "10.0.0.3"))
     const taken = new Set<string>()
     for (const expected of ["10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"]) {

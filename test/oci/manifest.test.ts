@@ -59,7 +59,7 @@ describe("manifests", () => {
   })
 
   test("what is refused, and why", () => {
-    expect(cause({ schemaVersion: 1, fsLayers: [], history: [] })).toMatch(/^unsupported: .*schema 1/)
+    expect(cause({ schemaVersion: 1, fsLayers: [] })).toMatch(/^unsupported: .*schema 1/)
     expect(cause(Buffer.from("x"), MEDIA.dockerSchema1Signed)).toMatch(/^unsupported: .*schema 1/)
     expect(cause(Buffer.from("<html>"))).toMatch(/^damaged: damaged image manifest: not JSON/)
     expect(cause([])).toMatch(/^damaged/)
@@ -67,7 +67,7 @@ describe("manifests", () => {
     expect(cause({ ...docker, mediaType: "application/x" })).toMatch(/^unsupported.*application\/x/)
     expect(cause(docker, MEDIA.ociManifest)).toMatch(/^damaged: manifest says it is/)
     expect(cause({ ...oci, manifests: [] })).toMatch(/ambiguous/)
-    expect(cause({ schemaVersion: 2, mediaType: MEDIA.ociManifest, layers: [] })).toMatch(/no config/)
+    expect(cause({ ...oci, config: null })).toMatch(/no config/)
     expect(cause({ ...docker, layers: [{ ...docker.layers[0], digest: "sha256:x" }] }))
       .toMatch(/invalid checksum digest length.*layers.*0.*digest/)
     expect(cause({ ...docker, layers: [{ ...docker.layers[0], size: -1 }] })).toMatch(/size/)
@@ -81,15 +81,17 @@ describe("manifests", () => {
         ),
         { onSuccess: () => "", onFailure: ({ cause }) => cause },
       )
-    expect(of("application/vnd.cncf.helm.config.v1+json", MEDIA.ociLayer)).toMatch(/not a container/)
-    expect(of("application/vnd.docker.plugin.v1+json", MEDIA.ociLayer)).toMatch(/not a container/)
+    for (const config of ["cncf.helm.config", "docker.plugin"]) {
+      expect(of(`application/vnd.${config}.v1+json`, MEDIA.ociLayer)).toMatch(/not a container/)
+    }
     expect(of(MEDIA.ociConfig, "application/x-foo")).toBe(
       "unsupported layer media type application/x-foo")
     expect(of("application/octet-stream", MEDIA.dockerForeignLayerGzip)).toBe("")
   })
 
   test("no bytes make it throw", () => {
-    fc.assert(fc.property(fc.json(), fc.option(fc.constantFrom(...Object.values(MEDIA))), (text, type) => {
+    const types = fc.option(fc.constantFrom(...Object.values(MEDIA)))
+    fc.assert(fc.property(fc.json(), types, (text, type) => {
       expect(Result.isResult(parseManifest(Buffer.from(text), type))).toBe(true)
     }))
     fc.assert(fc.property(fc.uint8Array(), (raw) => {
@@ -122,7 +124,8 @@ const chosen = (wanted: Platform, ...offers: readonly string[]) => {
     onFailure: (fault) => fault.cause,
   })
 }
-const linux = (architecture: string, variant = ""): Platform => ({ os: "linux", architecture, variant })
+const linux = (architecture: string, variant = ""): Platform =>
+  ({ os: "linux", architecture, variant })
 
 describe("the image in a list that suits a machine", () => {
   const usual = ["unknown/unknown", "linux/386", "linux/arm/v5", "linux/arm/v7", "linux/arm64/v8",
@@ -156,7 +159,10 @@ describe("the image in a list that suits a machine", () => {
   test("an attestation is told by its annotation too", () => {
     const list = read({
       schemaVersion: 2,
-      manifests: [{ ...offer("?"), annotations: { "vnd.docker.reference.type": "attestation-manifest" } }],
+      manifests: [{
+        ...offer("?"),
+        annotations: { "vnd.docker.reference.type": "attestation-manifest" },
+      }],
     }) as ManifestList
     expect(Result.isFailure(chooseManifest(list, linux("amd64")))).toBe(true)
   })
