@@ -225,6 +225,6 @@ const healthcheckOf = (json: typeof HealthcheckJson.Type): Healthcheck => ({
   retries: json.Retries ?? 0,
 })
 
-/** Why the layers fetched are not those the configuration lists, in balenaEngine's words; or null. */
+/** Why the layers are not those the configuration lists, in balenaEngine's words; or null. */
 export const layersMismatch = (diffIds: readonly string[], layers: number): string | null =>
   diffIds.length === layers ? null : "layers from manifest don't match image configuration"
