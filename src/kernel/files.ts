@@ -31,6 +31,7 @@ const RESOLVE_IN_ROOT = 0x10
 /** The number of openat2 on every architecture (it is newer than their unification). */
 const SYS_OPENAT2 = 437
 
+const wide = koffi.sizeof("void *") === 8
 const libc = {
   syscall: bind("long syscall(long number, int fd, const void *path, void *how, size_t size)"),
   openat: bind("int openat(int fd, const void *name, int flags, int mode)"),
@@ -49,7 +50,8 @@ const libc = {
   readlinkat: bind("int64_t readlinkat(int fd, const void *name, void *buffer, size_t size)"),
   flock: bind("int flock(int fd, int operation)"),
   // 32-bit systems keep the old calls with a 32-bit time under the plain names.
-  utimensat: bind(`int ${koffi.sizeof("void *") === 8 ? "utimensat" : "__utimensat64"}` +
+  futimens: bind(`int ${wide ? "futimens" : "__futimens64"}(int fd, const void *times)`),
+  utimensat: bind(`int ${wide ? "utimensat" : "__utimensat64"}` +
     "(int fd, const void *name, const void *times, int flags)"),
 }
 
@@ -204,7 +206,7 @@ const bothTimes = ({ seconds, nanoseconds }: Time): Buffer => {
 
 /** Sets mtime and atime of an open file or directory. */
 export const setTimes = (fd: number, time: Time): void => {
-  check(libc.utimensat(fd, null, bothTimes(time), 0), "utimensat", `fd ${fd}`)
+  check(libc.futimens(fd, bothTimes(time)), "futimens", `fd ${fd}`)
 }
 
 /** Sets mtime and atime of a name, which may be a symlink. */
