@@ -34,6 +34,8 @@ import { Store, StoreBody } from "./store/store.ts"
 export interface Program {
   /** Arguments that make Node run the extraction child. */
   readonly childEntry: readonly string[]
+  /** A test's own way to the disk, to end the process at a chosen commit. */
+  readonly wal?: (database: string) => Layer.Layer<Wal>
 }
 
 const CGROUP_PARENT = "/balena-engine"
@@ -63,7 +65,7 @@ const world = (settings: Settings, program: Program, boot: { boot: number }, sto
     Layer.sync(Watchers, () => new Map()),
     Layer.sync(ProgressBoard, () => new ProgressBody()),
     Layer.succeed(Registries, registriesOf(settings.insecureRegistries)),
-    Wal.bodyLinux(`${dataRoot}/engine.db`),
+    (program.wal ?? Wal.bodyLinux)(`${dataRoot}/engine.db`),
     Directories.bodyLinux,
     carrierLinux({
       ...CARRIER_DEFAULTS,
