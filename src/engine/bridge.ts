@@ -3,9 +3,8 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import { addresses, addressOn, ensureBridge } from "../kernel/links.ts"
-import { textOf } from "../kernel/machine.ts"
 import { applyRules } from "../kernel/nft.ts"
-import { isPortFree } from "../kernel/port-probe.ts"
+import { isPortFree, localPortRange } from "../kernel/ports.ts"
 import { type RunFault, StartFault } from "../kernel/runtime.ts"
 import { linkName, macOf } from "../net/mac.ts"
 import { allocate, bridgePool, type Cidr, freeBridge, parseCidr, type Pool } from "../net/pools.ts"
@@ -100,7 +99,7 @@ class DefaultBridge {
       const ports = planPorts({
         ports: terms.network.ports,
         taken: others.flatMap((claim) => claim.ports),
-        range: parsePortRange(textOf("/proc/sys/net/ipv4/ip_local_port_range") ?? ""),
+        range: parsePortRange(localPortRange()),
         isFree: ({ protocol, hostIp, hostPort }) => isPortFree(protocol, hostIp, hostPort),
       })
       if (Result.isFailure(ports)) {

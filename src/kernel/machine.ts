@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from "node:fs"
+import { lstatSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs"
 import { hostname, release } from "node:os"
 import { readCgroups } from "./cgroups.ts"
 
@@ -44,14 +44,22 @@ const minorOf = (device: number): number =>
 /** What must not be handed on: terminals and memory that belong to this system alone. */
 const LEFT_OUT = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console"])
 
-/** The device at a path, or all those below a directory; none where there is none. */
+/** The device at a path (through links), or all those below a directory (links left out: they double). */
 export const findDevices = (path: string): readonly FoundDevice[] => {
   const stat = statSync(path, { throwIfNoEntry: false })
   if (stat === undefined) return []
-  if (stat.isDirectory()) {
-    return readdirSync(path).filter((name) => !LEFT_OUT.has(name))
-      .flatMap((name) => findDevices(`${path === "/" ? "" : path}/${name}`))
-  }
+  return stat.isDirectory() ? devicesBelow(path) : deviceOf(path, stat)
+}
+
+const devicesBelow = (directory: string): readonly FoundDevice[] =>
+  readdirSync(directory).filter((name) => !LEFT_OUT.has(name)).flatMap((name) => {
+    const path = `${directory}/${name}`
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) return []
+    return stat.isDirectory() ? devicesBelow(path) : deviceOf(path, stat)
+  })
+
+const deviceOf = (path: string, stat: Stats): readonly FoundDevice[] => {
   if (!stat.isBlockDevice() && !stat.isCharacterDevice()) return []
   return [{
     path,
