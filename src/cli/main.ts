@@ -94,6 +94,7 @@ function resolve(rest: readonly string[]): readonly string[] {
   const [noun = "", verb = "", ...words] = rest
   const names = NOUNS[noun]
   if (names === undefined) return rest
+  if (verb === "" || verb === "--help") return ["help"]
   if (verb === "inspect") return ["inspect", "--type", noun, ...words]
   return [names[verb] ?? verb, ...words]
 }
