@@ -108,7 +108,7 @@ const all = (state: DrawnState): DrawnState[] => [state, ...state.states.flatMap
 const refuses = ({ targets, actions }: Arrow): boolean =>
   targets.length === 0 && actions.length === 0
 
-/** What pictures show between two states: one line, with all labels. The root has none of its own. */
+/** What pictures show between two states: one line, with all labels. The root has none. */
 interface Line {
   readonly from: string
   readonly to: string

@@ -26,8 +26,8 @@ function put(path: string, contents: string | Uint8Array, mode = 0o644): void {
 }
 
 /**
- * An ES import of node:http reads every name it exports, and one of them (WebSocket) makes Node load
- * a second HTTP client of its own: 30 ms and 10 MB. Asked for as an object, nothing is read.
+ * An ES import of node:http reads every name it exports, and one of them (WebSocket) makes Node
+ * load a second HTTP client of its own: 30 ms and 10 MB. Asked for as an object, nothing is read.
  */
 const lazyHttp: Plugin = {
   name: "lazy-http",

@@ -79,7 +79,8 @@ stateDiagram-v2
   test("as DOT, with frames around states that hold others", () => {
     const picture = draw(lamp, live, "dot")
     expect(picture).toContain('subgraph "cluster_on" {\n    label="on" penwidth=3')
-    expect(picture).toContain('off -> on_bulb_warm [label="press [dark] / note" lhead="cluster_on"]')
+    expect(picture)
+      .toContain('off -> on_bulb_warm [label="press [dark] / note" lhead="cluster_on"]')
     expect(picture).toContain('on_bulb_hot [label="hot" style=filled')
   })
 

@@ -43,7 +43,7 @@ export class Client {
     this.#target = target(host)
   }
 
-  /** Asks, and answers the response once its head is there. A refusal is thrown as `ClientError`. */
+  /** Asks, and answers the response once its head is there; throws a refusal as `ClientError`. */
   async request(method: string, path: string, call: Call = {}): Promise<http.IncomingMessage> {
     const response = await this.#send(method, path, call, {})
     if ((response.statusCode ?? 500) >= 400) throw await refusal(response)

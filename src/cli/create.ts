@@ -170,7 +170,8 @@ const optionalNumber = (name: string, value: string | undefined): number | undef
 
 function bytes(name: string, value: string | undefined): number {
   if (value === undefined) return 0
-  const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)([bkmgt]?)i?b?$/i.exec(value) ?? invalid(value, name)
+  const pattern = /^(\d+(?:\.\d+)?)([bkmgt]?)i?b?$/i
+  const [, amount, unit = ""] = pattern.exec(value) ?? invalid(value, name)
   const power = Math.max(0, ["b", "k", "m", "g", "t"].indexOf(unit.toLowerCase()))
   return Math.floor(Number(amount) * 1024 ** power)
 }

@@ -60,8 +60,9 @@ const declares = ({ nodes }: Source, name: string): boolean =>
 
 /** Words that belong behind a door: `src/oci/bad.ts:3: Date.now: use Effect's Clock`. */
 export const bannedWords = (source: Source): string[] =>
-  Object.entries(BANS).flatMap(([word, ban]) =>
-    isAllowed(source.path, ban) || declares(source, word) ? [] : source.nodes.filter(ban.says).map((node) =>
+  Object.entries(BANS)
+    .filter(([word, ban]) => !isAllowed(source.path, ban) && !declares(source, word))
+    .flatMap(([word, ban]) => source.nodes.filter(ban.says).map((node) =>
       `${source.path}:${lineOf(source, node)}: ${word}: use ${ban.instead}`))
 
 /** Rooms where Docker's and OCI's own words are at home; settings reads Docker's daemon.json. */
