@@ -9,8 +9,10 @@ type Part = (words: readonly string[]) => Promise<number>
 /** Each part is loaded when it is the one: the terminal's never loads the daemon's. */
 const cli: Part = async (words) => (await import("./cli/main.ts")).main(words)
 
-const daemon: Part = async (words) =>
-  (await import("./daemon.ts")).main(words, { childEntry: [import.meta.filename, "child"] })
+const daemon: Part = async (words) => {
+  if (words[0] === "debug") return (await import("./stopped.ts")).main(words.slice(1))
+  return (await import("./daemon.ts")).main(words, { childEntry: [import.meta.filename, "child"] })
+}
 
 /** Imported for its effect: it lives as long as its channel to the daemon. */
 const child: Part = async () => {

@@ -31,6 +31,7 @@ export type ReadFile = (path: string) => string | null
 
 export const DEFAULT_CONFIG_FILE = "/etc/balena-engine/daemon.json"
 export const DEFAULT_HOST = "unix:///var/run/balena-engine.sock"
+export const DEFAULTS = { dataRoot: OPTIONS.dataRoot.fallback } as const
 const RUNTIMES = ["runc", "crun", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux"]
 
 /** What SIGHUP may change while running; all else keeps its value until a restart. */

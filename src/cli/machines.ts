@@ -26,7 +26,13 @@ export async function machines(client: Client, words: readonly string[]): Promis
   const path = ["/debug/machines", ...named, ...(given.history ? ["history"] : [])].join("/")
   const query = { format, at: given.at, follow: given.watch ? 1 : undefined }
   const response = await client.request("GET", path, { query })
-  for await (const chunk of response as AsyncIterable<Buffer>) process.stdout.write(chunk)
+  let last = ""
+  response.setEncoding("utf8")
+  for await (const chunk of response as AsyncIterable<string>) {
+    process.stdout.write(chunk)
+    last = chunk.at(-1) ?? last
+  }
+  if (last !== "\n") process.stdout.write("\n")
   return 0
 }
 

@@ -27,6 +27,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   cli: ["node:*", "api/schema", "api/client", "build"],
   main: ["*"],
   daemon: ["*"],
+  stopped: ["*"],
 }
 
 /** The daemon's side of the extraction child, which must not load an HTTP client for pulls. */
