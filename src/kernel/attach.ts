@@ -162,7 +162,7 @@ class Connection implements Attachment {
       }
       this.#wantsWrite = isPassing()
       if (this.#wantsWrite) return this.#update()
-      this.#queue.length = 0 // nobody takes stdin any more, as with a closed pipe: what is left is lost
+      this.#queue.length = 0 // nobody takes stdin any more, as with a closed pipe
     }
     this.#wantsWrite = false
     this.#update()
@@ -178,7 +178,7 @@ const isPassing = (): boolean => isErrno("EAGAIN") || isErrno("EINTR") || isErrn
 
 /** Where clients of containers that are not running yet wait for their start. */
 export interface Lobby {
-  /** Connects now if somebody listens in this bundle, else at the next `admit`. Answers a way to give up. */
+  /** Connects now if somebody listens in this bundle, else at `admit`. Answers a way to give up. */
   readonly enter: (id: string, bundle: string, answer: Answer) => () => void
   /** Connects everybody who waits for this container. */
   readonly admit: (id: string, bundle: string) => void

@@ -56,7 +56,8 @@ export const readRecord = (bundle: Bundle): Record | null => {
     return record.boot === bootId() ? record : null
   } catch (error) {
     // Never flushed: where exec-root is on a disk, a power cut may leave it empty.
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") return null
+    const isTorn = error instanceof SyntaxError
+    if (isTorn || (error as NodeJS.ErrnoException).code === "ENOENT") return null
     throw error
   }
 }

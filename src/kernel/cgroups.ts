@@ -42,10 +42,12 @@ const hierarchyOf = (line: string): Hierarchy[] => {
 
 /** The directories of one group, `/balena-engine/<id>`, in every hierarchy that has it. */
 const directoriesOf = ({ hierarchies }: Cgroups, path: string): readonly string[] =>
-  hierarchies.map(({ mountPoint }) => join(mountPoint, path)).filter((directory) => existsSync(directory))
+  hierarchies.map(({ mountPoint }) => join(mountPoint, path)).filter((it) => existsSync(it))
 
 /** The directory that holds a controller's files of one group; null: the group is not in it. */
-const controllerOf = ({ hierarchies }: Cgroups, path: string, controller: string): string | null => {
+const controllerOf = (
+  { hierarchies }: Cgroups, path: string, controller: string,
+): string | null => {
   const home = hierarchies.find(({ controllers }) => controllers.includes(controller)) ??
     hierarchies.find(({ controllers }) => controllers.length === 0)
   if (home === undefined) return null
@@ -85,7 +87,8 @@ export const pidsOf = (cgroups: Cgroups, path: string): readonly number[] => {
   const pids = new Set<number>()
   for (const directory of directoriesOf(cgroups, path)) {
     for (const group of groupsBelow(directory)) {
-      for (const pid of read(join(group, "cgroup.procs")).split("\n")) if (pid !== "") pids.add(Number(pid))
+      const lines = read(join(group, "cgroup.procs")).split("\n")
+      for (const pid of lines.filter(Boolean)) pids.add(Number(pid))
     }
   }
   return [...pids].sort((a, b) => a - b)
@@ -109,11 +112,15 @@ export const thaw = (cgroups: Cgroups, path: string): void => {
   }
 }
 
-/** Has the kernel killed anything in this group for want of memory? memory.oom_control, memory.events. */
+/**
+ * Has the kernel killed anything in this group for want of memory? Source: cgroup-v1/memory.rst
+ * (memory.oom_control), cgroup-v2.rst (memory.events).
+ */
 export const hadOomKill = (cgroups: Cgroups, path: string): boolean => {
   const directory = controllerOf(cgroups, path, "memory")
   if (directory === null) return false
-  const counts = read(join(directory, "memory.oom_control")) + read(join(directory, "memory.events"))
+  const counts = ["memory.oom_control", "memory.events"].map((name) => read(join(directory, name)))
+    .join("")
   return Number(/^oom_kill (\d+)$/m.exec(counts)?.[1] ?? 0) > 0
 }
 

@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import {
   bundleExists, readRecord, removeBundle, removeState, type Bundle, type Record,
@@ -18,9 +17,9 @@ const TRIES_MAX = 400
  * Undoes whatever a start has made, in an order that a crash at any point lets begin again: the
  * bundle, with the record of what there is, goes last. See `Runtime.clean`.
  *
- * The runtime's own `delete` is not called: it would kill, remove the group and its state directory,
- * all of which must be possible without it here (after a half-made create it knows nothing), and
- * costs 10 ms of processor time.
+ * The runtime's own `delete` is not called: it would kill, remove the group and its state
+ * directory, all of which must be possible without it here (after a half-made create it knows
+ * nothing), and it costs 10 ms of processor time.
  */
 export const clean = (host: Host, id: string): Effect.Effect<void, RunFault> =>
   Effect.gen(function*() {
@@ -63,7 +62,7 @@ const kill = (cgroups: Cgroups, bundle: Bundle, record: Record): readonly number
 const makersOf = (bundle: Bundle): readonly number[] =>
   readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
     try {
-      return readFileSync(join("/proc", String(pid), "cmdline"), "utf8").split("\0").includes(bundle.path)
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").includes(bundle.path)
     } catch {
       return false
     }

@@ -103,7 +103,10 @@ const readSome = (descriptor: number, chunk: Buffer): number | null => {
   }
 }
 
-/** The sync pipe's one line: `{"data":PID}`, or `{"data":-1,"message":"…"}`; nothing if conmon failed. */
+/**
+ * The sync pipe's one line: `{"data":PID}`, or `{"data":-1,"message":"…"}`; nothing at all if
+ * conmon itself failed.
+ */
 const resultOf = (text: string, errors: () => string): Creation => {
   const line = text.split("\n", 1)[0]!
   let answer: { data?: unknown; message?: unknown } = {}

@@ -1,4 +1,6 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs"
+import {
+  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync,
+} from "node:fs"
 import { join } from "node:path"
 
 /**
@@ -20,7 +22,8 @@ export const readExitCode = (home: string): number | null => {
 }
 
 /** Was a process of the last run killed for want of memory? */
-export const readOomMark = (home: string): boolean => existsSync(join(statusDirectoryOf(home), "oom"))
+export const readOomMark = (home: string): boolean =>
+  existsSync(join(statusDirectoryOf(home), "oom"))
 
 /**
  * Makes room for a new run's status. The old one is removed for good before anything starts: else a

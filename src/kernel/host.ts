@@ -29,8 +29,8 @@ export interface Host {
 }
 
 /**
- * What the kernel (or Node for it) refused carries a code; what is not installed is `Missing`; what a
- * reckoner refused carries its `cause` as text. Anything else is a bug and stays one.
+ * What the kernel (or Node for it) refused carries a code; what is not installed is `Missing`; what
+ * a reckoner refused carries its `cause` as text. Anything else is a bug and stays one.
  */
 const refusal = (error: unknown): RunFault => {
   if (error instanceof Error) {

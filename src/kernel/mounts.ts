@@ -3,10 +3,13 @@ import { bind, check, errno, Errno, isErrno } from "./libc.ts"
 import { raised } from "./spawn.ts"
 
 const mount = bind(
-  "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
+  "int mount(const char *source, const char *target, const char *type, unsigned long flags, " +
+    "const char *data)",
 )
 const umount2 = bind("int umount2(const char *target, int flags)")
-const openat2 = bind("long syscall(long number, int directory, const char *path, void *how, size_t size)")
+const openat2 = bind(
+  "long syscall(long number, int directory, const char *path, void *how, size_t size)",
+)
 
 const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000

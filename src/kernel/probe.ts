@@ -23,9 +23,11 @@ export class Missing extends Error {
 
 const FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/podman"
 
-/** Where a program is; a name with a slash is taken as it is. Null: not there, or not executable. */
+/** Where a program is; a name with a slash is a path. Null: not there, or not executable. */
 export const programOf = (name: string, folders = FOLDERS): string | null => {
-  const candidates = name.includes("/") ? [name] : folders.split(":").map((folder) => `${folder}/${name}`)
+  const candidates = name.includes("/")
+    ? [name]
+    : folders.split(":").map((folder) => `${folder}/${name}`)
   for (const candidate of candidates) {
     try {
       accessSync(candidate, constants.X_OK)
@@ -38,9 +40,9 @@ export const programOf = (name: string, folders = FOLDERS): string | null => {
 }
 
 /**
- * Looks what is installed: a dozen `access` calls, so it costs well under a millisecond. What cannot
- * be seen so cheaply, the first container's create finds out (`isUnfit`). Throws `Missing` with what
- * to install.
+ * Looks what is installed: a dozen `access` calls, so it costs well under a millisecond. What
+ * cannot be seen so cheaply, the first container's create finds out (`isUnfit`). Throws `Missing`
+ * with what to install.
  * @param wanted the runtime to use and no other: `crun`, `runc` or a path; null: the best there is.
  * @param folders where to look, in order, as in PATH.
  */

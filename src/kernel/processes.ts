@@ -97,9 +97,7 @@ export const onEnd = (process: Process, ended: () => void, keepsAlive = true): (
 const SIGNALS_MAX = 64
 const SIGRTMIN = 34 // glibc keeps 32 and 33 for itself; musl 35: Docker's table says 34
 
-/**
- * The number of a signal as Docker takes it: `SIGTERM`, `term`, `15`, `RTMIN+3`. Null: no such signal.
- */
+/** The number of a signal as Docker takes it: `SIGTERM`, `term`, `15`, `RTMIN+3`. Null: none. */
 export const signalNumber = (signal: string): number | null => {
   if (/^\d+$/.test(signal)) {
     const number = Number(signal)

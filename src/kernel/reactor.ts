@@ -12,7 +12,9 @@ const WRITABLE = 2
 const DISCONNECT = 4
 const UV_POLL = 8 // of uv_handle_type: stable ABI within libuv 1
 
-const pollCallback = koffi.pointer(koffi.proto("void uv_poll_cb(void *handle, int status, int events)"))
+const pollCallback = koffi.pointer(
+  koffi.proto("void uv_poll_cb(void *handle, int status, int events)"),
+)
 const closeCallback = koffi.pointer(koffi.proto("void uv_close_cb(void *handle)"))
 
 const defaultLoop = bind("void *uv_default_loop()")

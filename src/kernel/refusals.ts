@@ -31,7 +31,8 @@ export const refusalOf = (text: string, program: string): Refusal => {
     return { exitCode: 127, cause: `${exec}: stat ${program}: not a directory` }
   }
   const cause = said.startsWith("unable to start") ? `${CREATE}: ${said}` : `${PROCESS}: ${said}`
-  return { exitCode: codeOf(said), cause: /not a directory/i.test(said) ? `${cause}: ${VICE_VERSA}` : cause }
+  const hint = /not a directory/i.test(said) ? `: ${VICE_VERSA}` : ""
+  return { exitCode: codeOf(said), cause: `${cause}${hint}` }
 }
 
 const codeOf = (said: string): Refusal["exitCode"] => {
@@ -41,13 +42,15 @@ const codeOf = (said: string): Refusal["exitCode"] => {
 }
 
 /** Does the runtime say that it cannot deal with this machine's cgroups at all? */
-export const isUnfit = (text: string): boolean => /cgroups? (in|v\d|mode).*not supported/i.test(text)
+export const isUnfit = (text: string): boolean =>
+  /cgroups? (in|v\d|mode).*not supported/i.test(text)
 
-/** Takes runc's log line (`… msg="…"`, or as JSON) apart; crun's and conmon's words stand as they are. */
+/** Takes runc's log line (`… msg="…"`, or JSON) apart; other words stay as they are. */
 const plain = (text: string): string => {
   const last = text.trim().split("\n").at(-1) ?? ""
-  const quoted = /\bmsg=("(?:[^"\\]|\\.)*")/.exec(last)?.[1] ?? /"msg":\s*("(?:[^"\\]|\\.)*")/.exec(last)?.[1]
-  return (quoted === undefined ? last : unquoted(quoted)).replace(/^runc (create|run|start) failed: /, "")
+  const quoted = /(?:\bmsg=|"msg":\s*)("(?:[^"\\]|\\.)*")/.exec(last)?.[1]
+  const said = quoted === undefined ? last : unquoted(quoted)
+  return said.replace(/^runc (create|run|start) failed: /, "")
 }
 
 const unquoted = (quoted: string): string => {

@@ -17,9 +17,12 @@ import { wait } from "./wait.ts"
 
 export type { RuntimeSettings } from "./host.ts"
 
+/** Each a millisecond after a longer pause: two seconds in all. */
+const FREEZE_LOOKS = 64
+
 /**
- * The Linux body of `Runtime`. It costs nothing until the first container: what is installed and how
- * cgroups are mounted is looked for then. Main thread only (spawn.ts says why).
+ * The Linux body of `Runtime`. It costs nothing until the first container: what is installed and
+ * how cgroups are mounted is looked for then. Main thread only (spawn.ts says why).
  */
 export const bodyLinux = (settings: RuntimeSettings): Layer.Layer<Runtime> =>
   Layer.sync(Runtime, () => {
@@ -58,10 +61,13 @@ export const makeHost = (settings: RuntimeSettings): Host => {
   return host
 }
 
+const refused = (code: string, message: string): Error =>
+  Object.assign(new Error(message), { code })
+
 /** The record of a container that must have one. */
 const recordOf = (host: Host, id: string): Record => {
   const record = readRecord(host.bundle(id))
-  if (record === null) throw Object.assign(new Error(`container ${id} is not running`), { code: "ESRCH" })
+  if (record === null) throw refused("ESRCH", `container ${id} is not running`)
   return record
 }
 
@@ -69,19 +75,26 @@ const send = (id: string, started: { pid: number; startTicks: number }, signal: 
   attempt(() => {
     const number = signalNumber(signal)
     if (number === null) {
-      throw Object.assign(new Error(`invalid signal for container ${id}: ${signal}`), { code: "EINVAL" })
+      throw refused("EINVAL", `invalid signal for container ${id}: ${signal}`)
     }
     signalProcess(started, number)
   })
 
-/** Pauses or resumes by the runtime, which knows the freezer's quirks; then looks what is true. */
+/**
+ * Pauses or resumes by the runtime, then waits until it is true: a version 1 freezer only begins, and
+ * a process that just forks can escape it for a while. What cannot be frozen is left running.
+ */
 const setFrozen = (host: Host, id: string, frozen: boolean): Effect.Effect<void, RunFault> =>
   Effect.gen(function*() {
     const record = yield* attempt(() => recordOf(host, id))
-    const isSo = () => isFrozen(host.cgroups(), record.cgroup) === frozen
-    if (yield* attempt(isSo)) return
+    const isSo = attempt(() => isFrozen(host.cgroups(), record.cgroup) === frozen)
+    if (yield* isSo) return
     const { stderr } = yield* callRuntime(record, [frozen ? "pause" : "resume", id])
-    if (yield* attempt(isSo)) return
+    for (let look = 0; look < FREEZE_LOOKS; look++) {
+      if (yield* isSo) return
+      yield* Effect.sleep(1 + look)
+    }
+    if (frozen) yield* callRuntime(record, ["resume", id])
     return yield* new RunFault({
       cause: stderr.trim() || `the kernel did not ${frozen ? "freeze" : "thaw"} container ${id}`,
     })

@@ -3,18 +3,29 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Endpoint } from "./links.ts"
 
-/** A container that could not be started. `exitCode` is Docker's: 125 engine, 126 not runnable, 127 not found. */
+/**
+ * A container that could not be started. `exitCode` is Docker's: 125 the engine's fault, 126 not
+ * runnable, 127 not found.
+ */
 export class StartFault extends Schema.TaggedError<StartFault>()("StartFault", {
   exitCode: Schema.Number,
   cause: Schema.String,
-}) {}
+}) {
+  override get message(): string {
+    return this.cause
+  }
+}
 
 /** What the kernel or the runtime refused, in words a person can act on. */
 export class RunFault extends Schema.TaggedError<RunFault>()("RunFault", {
   cause: Schema.String,
-}) {}
+}) {
+  override get message(): string {
+    return this.cause
+  }
+}
 
-/** All that a start needs. Every name follows from `id`, so that `clean` undoes any half-made start. */
+/** All that a start needs. Every name follows from `id`, so `clean` undoes any half-made start. */
 export interface RunPlan {
   readonly id: string
   /** Overlay lower directories, uppermost first; paths of layers' `diff`. */
@@ -23,15 +34,18 @@ export interface RunPlan {
   readonly home: string
   /**
    * Files written into `home` before the runtime is called (hostname, hosts, resolv.conf), and the
-   * runtime spec, built by a pure function once the root file system is mounted: it is given readers
-   * for `/etc/passwd` and `/etc/group` of that root file system (null: no such file). What it throws
-   * with a text as its `cause` becomes the `StartFault`.
+   * runtime spec, built by a pure function once the root file system is mounted: it is given a
+   * reader for `/etc/passwd` and `/etc/group` of that (null: no such file). What it throws with a
+   * text as its `cause` becomes the `StartFault`.
    */
   readonly files: Readonly<Record<string, string>>
-  readonly spec: (rootfs: { readonly path: string; readonly read: (path: string) => string | null }) => unknown
+  readonly spec: (rootfs: {
+    readonly path: string
+    readonly read: (path: string) => string | null
+  }) => unknown
   readonly terminal: boolean
   readonly stdin: boolean
-  /** Close the container's stdin when the first client that attached leaves (Docker's StdinOnce). */
+  /** Close the container's stdin when the first client that attached leaves: Docker's StdinOnce. */
   readonly stdinOnce: boolean
   /** false: keep no log at all (log driver `none`). */
   readonly log: boolean
@@ -54,8 +68,8 @@ export interface Exit {
 export interface Attachment {
   /**
    * Reads what the container wrote, in packets: stream 1 stdout, 2 stderr (a terminal: only 1).
-   * `onData` answers false to pause; call `resume` when the client can take more. `onEnd` comes once,
-   * after the last byte.
+   * `onData` answers false to pause; call `resume` when the client can take more. `onEnd` comes
+   * once, after the last byte.
    */
   readonly read: (onData: (stream: 1 | 2, data: Buffer) => boolean, onEnd: () => void) => void
   readonly resume: () => void
@@ -74,10 +88,11 @@ export interface Attachment {
 export class Runtime extends Context.Service<Runtime, {
   /**
    * Mounts, creates, connects the network, attaches `attach` (called between create and start, so
-   * that no output is missed), starts. Leaves a half-made start for `clean`, or for the next `start`,
-   * which cleans first. If this container was started already (the daemon died after it), answers
-   * that process, even if it has ended since: `clean` lies between two runs. Clients that wait in
-   * `attach` are connected before anything runs; where the start fails, they fail with its cause.
+   * that no output is missed), starts. Leaves a half-made start for `clean`, or for the next
+   * `start`, which cleans first. If this container was started already (the daemon died after it),
+   * answers that process, even if it has ended since: `clean` lies between two runs. Clients that
+   * wait in `attach` are connected before anything runs; where the start fails, they fail with its
+   * cause.
    */
   readonly start: (plan: RunPlan) => Effect.Effect<Started, StartFault>
   /**
@@ -93,11 +108,11 @@ export class Runtime extends Context.Service<Runtime, {
   readonly clean: (id: string, home: string) => Effect.Effect<void, RunFault>
   /** Removes the container's files for good. Call `clean` first. */
   readonly remove: (home: string) => Effect.Effect<void, RunFault>
-  /** Connects to a running container's streams; of one that does not run, waits for its next start. */
+  /** Connects to a container's streams; of one that does not run, waits for its next start. */
   readonly attach: (id: string) => Effect.Effect<Attachment, RunFault>
   readonly resize: (id: string, height: number, width: number) => Effect.Effect<void, RunFault>
   /** Pids of the container, as the host counts them. */
   readonly pids: (id: string) => Effect.Effect<readonly number[], RunFault>
-  /** Changes limits of a running container: `resources` is an OCI `linux.resources`, what it lacks stays. */
+  /** Changes limits while it runs: `resources` is an OCI `linux.resources`; what it lacks stays. */
   readonly limit: (id: string, resources: object) => Effect.Effect<void, RunFault>
 }>()("kernel/Runtime") {}

@@ -13,6 +13,7 @@ const F_SETFD = 2
 const FD_CLOEXEC = 1
 const CLONE_FS = 0x200
 const CLONE_NEWNS = 0x20000
+const UNIFIED = "/sys/fs/cgroup/unified"
 const MS_REC = 0x4000
 const MS_SLAVE = 0x80000
 const WNOHANG = 1
@@ -20,11 +21,14 @@ const WNOHANG = 1
 const PASSED_MIN = 30
 
 const posixSpawn = bind(
-  "int posix_spawn(_Out_ int *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)",
+  "int posix_spawn(_Out_ int *pid, const char *path, void *actions, void *attributes, " +
+    "const char **argv, const char **envp)",
 )
 const actionsInit = bind("int posix_spawn_file_actions_init(void *actions)")
 const actionsDup2 = bind("int posix_spawn_file_actions_adddup2(void *actions, int from, int to)")
-const actionsChdir = bind("int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)")
+const actionsChdir = bind(
+  "int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)",
+)
 const actionsDestroy = bind("int posix_spawn_file_actions_destroy(void *actions)")
 const attributesInit = bind("int posix_spawnattr_init(void *attributes)")
 const attributesFlags = bind("int posix_spawnattr_setflags(void *attributes, short flags)")
@@ -38,7 +42,8 @@ const memfdCreate = bind("int memfd_create(const char *name, unsigned int flags)
 const unshare = bind("int unshare(int flags)")
 const setns = bind("int setns(int fd, int type)")
 const mount = bind(
-  "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
+  "int mount(const char *source, const char *target, const char *type, unsigned long flags, " +
+    "const char *data)",
 )
 
 export interface Program {
@@ -54,7 +59,7 @@ export interface Program {
 
 const ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
 
-/** A pipe that no child inherits unasked, both ends high enough to be passed. The caller closes both. */
+/** A pipe that no child inherits unasked, its ends fit to be passed. The caller closes both. */
 export const pipe = (): { readonly reader: number; readonly writer: number } => {
   const ends = [-1, -1]
   check(pipe2(ends, O_CLOEXEC), "pipe2", "")
@@ -102,14 +107,17 @@ const attributes = (() => {
   const set = Buffer.alloc(128)
   attributesInit(memory)
   attributesFlags(memory, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID)
-  attributesDefault(memory, set.fill(0xff)) // sigfillset leaves out 32 and 33, which come out ignored
+  // Not sigfillset: that leaves out 32 and 33, which then come out ignored.
+  attributesDefault(memory, set.fill(0xff))
   sigemptyset(set)
   attributesMask(memory, set)
   return memory
 })()
 
 /** Starts a program as a child; `reaped` comes once, with its wait status, when it has ended. */
-export const spawn = (program: Program, reaped: (status: number) => void, keepsAlive = true): Process => {
+export const spawn = (
+  program: Program, reaped: (status: number) => void, keepsAlive = true,
+): Process => {
   const pid = program.hideUnified === true
     ? withoutUnified(() => spawned(program))
     : spawned(program)
@@ -201,14 +209,14 @@ const withoutUnified = <A>(body: () => A): A => {
   check(unshare(CLONE_NEWNS), "unshare", "CLONE_NEWNS")
   try {
     check(mount(null, "/", null, MS_SLAVE | MS_REC, null), "mount", "/")
-    check(mount("none", "/sys/fs/cgroup/unified", "tmpfs", 0, null), "mount", "/sys/fs/cgroup/unified")
+    check(mount("none", UNIFIED, "tmpfs", 0, null), "mount", UNIFIED)
     return body()
   } finally {
     returnToHost()
   }
 }
 
-/** A daemon left behind in the wrong namespace could only do harm: it ends, and another one starts. */
+/** A daemon left in the wrong namespace could only do harm: it ends, and another one starts. */
 const returnToHost = (): void => {
   if (setns(hostMounts, CLONE_NEWNS) === 0) return
   process.stderr.write(`setns to the host's mounts: errno ${errno()}\n`)

@@ -121,10 +121,10 @@ const create = (
     return init
   })
 
-const keeperOf = (conmon: string, { runtime, state }: Record, bundle: Bundle, plan: RunPlan): Keeper => ({
+const keeperOf = (conmon: string, record: Record, bundle: Bundle, plan: RunPlan): Keeper => ({
   conmon,
-  runtime,
-  state,
+  runtime: record.runtime,
+  state: record.state,
   id: plan.id,
   bundle: bundle.path,
   statusDirectory: statusDirectoryOf(plan.home),

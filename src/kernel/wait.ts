@@ -26,15 +26,17 @@ export const wait = (host: Host, id: string, home: string, started: Started): Ef
     }
     return {
       exitCode: readExitCode(home) ?? exitCode,
-      oomKilled: readOomMark(home) || (record !== null && hadOomKill(host.cgroups(), record.cgroup)),
+      oomKilled: readOomMark(home) ||
+        (record !== null && hadOomKill(host.cgroups(), record.cgroup)),
     }
   })
 
 const isSame = (a: Started, b: Started): boolean => a.pid === b.pid && a.startTicks === b.startTicks
 
 /**
- * conmon waits for its slowest client, for ever if that one never reads. Once the container is dead,
- * a client that takes nothing for a while is cut off: it must not keep everybody else from knowing.
+ * conmon waits for its slowest client, for ever if that one never reads. Once the container is
+ * dead, a client that takes nothing for a while is cut off: it must not keep everybody else from
+ * knowing.
  */
 const keeperEnded = (host: Host, id: string, conmon: Process, init: Process): Effect.Effect<void> =>
   ended(conmon).pipe(Effect.raceFirst(

@@ -32,7 +32,7 @@ export interface SpecOptions {
   readonly mounts?: readonly object[]
 }
 
-/** The least runtime spec that behaves like Docker's: own namespaces, a group of its own, no network. */
+/** The least runtime spec that behaves like Docker's: own namespaces, own group, no network. */
 export const specOf = (rootfs: string, options: SpecOptions): object => ({
   ociVersion: "1.0.2",
   process: {
@@ -47,7 +47,7 @@ export const specOf = (rootfs: string, options: SpecOptions): object => ({
   hostname: "contract",
   mounts: [
     { destination: "/proc", type: "proc", source: "proc" },
-    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=65536k"] },
+    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] },
     {
       destination: "/dev/pts",
       type: "devpts",

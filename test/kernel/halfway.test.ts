@@ -5,6 +5,7 @@ import { setTimeout } from "node:timers/promises"
 import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import { bundleOf, readRecord } from "../../src/kernel/bundle.ts"
 import { Runtime, type RunPlan, type Started } from "../../src/kernel/runtime.ts"
 import { makeLinuxWorld, whyNot, type LinuxWorld } from "./runtime-world.ts"
 
@@ -17,15 +18,16 @@ describe.skipIf(whyNot("crun") !== null)("A daemon or its helpers killed at a ba
 
   const ask = <A, E>(body: (runtime: Runtime["Service"]) => Effect.Effect<A, E>): Promise<A> =>
     daemon.runPromise(Effect.flatMap(Runtime, body))
-  const planOf = (args: readonly string[]): RunPlan => world.command(`be${process.pid}-${counter++}`, args)
+  const planOf = (args: readonly string[]): RunPlan =>
+    world.command(`be${process.pid}-${counter++}`, args)
   const finish = async (plan: RunPlan, started: Started) => {
     const exit = await ask((r) => r.wait(plan.id, plan.home, started))
     await ask((r) => r.clean(plan.id, plan.home))
     return exit
   }
-  /** conmon's pid, as the record of a later daemon has it. */
+  /** conmon's pid, as a later daemon would know it. */
   const conmonOf = (plan: RunPlan): number =>
-    JSON.parse(readFileSync(join(world.execRoot, "bundles", plan.id, "record.json"), "utf8")).conmon.pid
+    readRecord(bundleOf(world.execRoot, plan.id))!.conmon!.pid
 
   /** Starts `plan` in a process of its own and kills that after so many milliseconds. */
   const startAndDie = async (plan: RunPlan, afterMs: number) => {
@@ -49,13 +51,13 @@ describe.skipIf(whyNot("crun") !== null)("A daemon or its helpers killed at a ba
     world.close()
   })
 
-  test.each([0, 5, 10, 15, 20, 25, 35, 60])("clean undoes a start killed after %i ms", async (afterMs) => {
+  test.each([0, 10, 20, 30, 40, 60])("clean undoes a start killed after %i ms", async (afterMs) => {
     const plan = planOf([])
     await startAndDie(plan, afterMs)
     await ask((r) => r.clean(plan.id, plan.home))
   })
 
-  test.each([5, 15, 25, 40])("start goes through after one killed after %i ms", async (afterMs) => {
+  test.each([15, 25, 40])("start goes through after one killed after %i ms", async (afterMs) => {
     const plan = planOf(["sleep", "1000"])
     await startAndDie(plan, afterMs)
     const started = await ask((r) => r.start(plan))
@@ -72,7 +74,7 @@ describe.skipIf(whyNot("crun") !== null)("A daemon or its helpers killed at a ba
     expect(await waiting).toEqual({ exitCode: 137, oomKilled: false })
   })
 
-  test("a container that died with its conmon ended with 255", async () => {
+  test("a container that died with its conmon does not keep anybody waiting", async () => {
     const plan = planOf(["sleep", "1000"])
     const started = await ask((r) => r.start(plan))
     const conmon = conmonOf(plan)
@@ -80,7 +82,8 @@ describe.skipIf(whyNot("crun") !== null)("A daemon or its helpers killed at a ba
     process.kill(started.pid, "SIGKILL")
     process.kill(conmon, "SIGKILL")
     await setTimeout(50)
-    expect((await finish(plan, started)).exitCode).toBeOneOf([137, 255]) // a zombie still takes signals
+    // Nobody may have reaped it: then it still takes the signal that ends what lost its conmon.
+    expect((await finish(plan, started)).exitCode).toBeOneOf([137, 255])
   })
 
   test("a run leaves no descriptor open and no mount in another container's conmon", async () => {

@@ -1,5 +1,7 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { execFileSync } from "node:child_process"
+import {
+  mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -15,7 +17,9 @@ describe.skipIf(!isRoot)("Overlay mounts", () => {
   afterAll(() => rmSync(root, { recursive: true, force: true }))
 
   const unmounted = (target: string): Promise<void> =>
-    new Promise((done, failed) => unmount(target, (failure) => failure === null ? done() : failed(failure)))
+    new Promise((done, failed) =>
+      unmount(target, (failure) => failure === null ? done() : failed(failure))
+    )
   const layers = (folder: string, count: number): readonly string[] =>
     Array.from({ length: count }, (_, at) => {
       const path = join(root, folder, `a-layer-with-a-long-name-${at}`, "diff")
@@ -35,7 +39,7 @@ describe.skipIf(!isRoot)("Overlay mounts", () => {
     ["few", 3],
     ["more-than-a-page-names", 180],
     ["with,a:comma\\and more", 3],
-  ])("%s: the first layer is the uppermost, and nothing is left afterwards", async (folder, count) => {
+  ])("%s: the first layer is the uppermost, and nothing is left", async (folder, count) => {
     const plan = overlay(folder, layers(folder, count))
     mountOverlay(plan)
     expect(readFileSync(join(plan.target, "same"), "utf8")).toBe("0")

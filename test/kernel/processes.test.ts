@@ -57,7 +57,7 @@ describe("Spawn", () => {
     expect((await finished({ argv: ["/bin/sh", "-c", "kill -9 $$"] })).exitCode).toBe(137)
   })
 
-  test("a child has the environment, directory and descriptors it was given, and no others", async () => {
+  test("a child has the environment, directory and descriptors it was given", async () => {
     const { stdout } = await finished({
       argv: ["/bin/sh", "-c", "pwd; echo $GIVEN; ls /proc/self/fd"],
       directory: "/usr",
@@ -72,8 +72,10 @@ describe("Spawn", () => {
   })
 
   test("many at once are all reaped", async () => {
-    const outcomes = await Promise.all(Array.from({ length: 40 }, (_, code) =>
-      finished({ argv: ["/bin/sh", "-c", `exit ${code}`] })))
-    expect(outcomes.map(({ exitCode }) => exitCode)).toEqual(Array.from({ length: 40 }, (_, code) => code))
+    const codes = Array.from({ length: 40 }, (_, code) => code)
+    const outcomes = await Promise.all(codes.map((code) =>
+      finished({ argv: ["/bin/sh", "-c", `exit ${code}`] })
+    ))
+    expect(outcomes.map(({ exitCode }) => exitCode)).toEqual(codes)
   })
 })

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -45,13 +44,15 @@ const argsOf = (program: Program): readonly string[] => {
   }
 }
 
+export type CommandOptions = Partial<SpecOptions & RunPlan>
+
 /** A Linux machine's corner of our own: directories and a cgroup that nobody else uses. */
 export interface LinuxWorld extends World {
   readonly root: string
   readonly execRoot: string
   readonly cgroupParent: string
   /** A plan for any command line. */
-  readonly command: (id: string, args: readonly string[], options?: Partial<SpecOptions & RunPlan>) => RunPlan
+  readonly command: (id: string, args: readonly string[], options?: CommandOptions) => RunPlan
 }
 
 export const makeLinuxWorld = (runtime: "crun" | "runc"): LinuxWorld => {
@@ -88,7 +89,7 @@ export const makeLinuxWorld = (runtime: "crun" | "runc"): LinuxWorld => {
         ...(program.does === "hog" ? { memory: MEMORY_MAX } : {}),
         ...(program.does === "copy" ? { stdin: true, stdinOnce: true } : {}),
       }),
-    leftovers: () => [...leftoversOf(root), ...groupsOf(cgroupParent)],
+    leftovers: () => [...leftoversOf(root, execRoot), ...groupsOf(cgroupParent)],
     close: () => {
       removeGroup(readCgroups(), cgroupParent)
       rmSync(root, { recursive: true, force: true })
@@ -96,12 +97,12 @@ export const makeLinuxWorld = (runtime: "crun" | "runc"): LinuxWorld => {
   }
 }
 
-const leftoversOf = (root: string): readonly string[] => [
+const leftoversOf = (root: string, execRoot: string): readonly string[] => [
   ...readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(root)),
-  ...execFileSync("find", [root, "-path", "*/bundles/*", "-o", "-path", "*/crun/*", "-o", "-path", "*/runc/*"],
-    { encoding: "utf8" }).split("\n").filter(Boolean),
-  ...readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${root}/exec-root`))
-    .map((pid) => `process ${pid}: ${commandLine(pid)}`),
+  ...["bundles", "crun", "runc"].map((name) => join(execRoot, name)).filter((it) => existsSync(it))
+    .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name))),
+  ...readdirSync("/proc").filter((name) => /^\d+$/.test(name))
+    .map((pid) => `process ${pid}: ${commandLine(pid)}`).filter((line) => line.includes(execRoot)),
 ]
 
 const commandLine = (pid: string): string => {
@@ -113,7 +114,8 @@ const commandLine = (pid: string): string => {
 }
 
 const groupsOf = (parent: string): readonly string[] =>
-  readCgroups().hierarchies.map(({ mountPoint }) => join(mountPoint, parent)).filter(existsSync)
+  readCgroups().hierarchies.map(({ mountPoint }) => join(mountPoint, parent))
+    .filter((it) => existsSync(it))
     .flatMap((directory) =>
       readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory())
         .map((entry) => join(directory, entry.name))

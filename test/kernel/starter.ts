@@ -3,7 +3,7 @@ import { bodyLinux } from "../../src/kernel/runtime-linux.ts"
 import { Runtime } from "../../src/kernel/runtime.ts"
 import { specOf } from "./busybox.ts"
 
-/** A daemon that starts one container and is killed meanwhile: `starter.ts <execRoot> <lower> <home> <group>`. */
+/** A daemon that starts one container, for a test that kills it meanwhile. */
 const [execRoot = "", lower = "", home = "", cgroup = ""] = process.argv.slice(2)
 const id = home.split("/").at(-1)!
 
