@@ -338,13 +338,15 @@ export class LoopBody {
     this.#setAlarm()
   }
 
-  /** Nothing to do: whoever waits for that is told, and the log is emptied if it has grown. */
+  /** Nothing to do: the log is emptied if it has grown, and whoever waits for that is told. */
   #rest(): void {
     if (!this.#isIdle()) return
+    if (this.#wal.size() >= WAL_MOST) {
+      this.#store.journal.prune()
+      this.#store.db.checkpoint()
+    }
+    // Last: who is told may be the one that closes the log.
     for (const tell of this.#idle.splice(0)) tell()
-    if (this.#wal.size() < WAL_MOST) return
-    this.#store.journal.prune()
-    this.#store.db.checkpoint()
   }
 
   /**
