@@ -9,9 +9,9 @@ const final = bind("int SHA256_Final(void *digest, void *context)")
 const CONTEXT_LENGTH = 112
 
 /**
- * SHA-256 whose state can be taken out and put back, which node:crypto does not offer: the low-level
- * functions of the OpenSSL inside Node (`man SHA256_Init`). The state is the C structure's own bytes,
- * so it is only good for the same OpenSSL: `cryptoVersion` goes with it.
+ * SHA-256 whose state can be taken out and put back, which node:crypto does not offer: the
+ * low-level functions of the OpenSSL inside Node (`man SHA256_Init`). The state is the C
+ * structure's own bytes, so it is only good for the same OpenSSL: `cryptoVersion` goes with it.
  */
 export class Sha256 {
   readonly #context = Buffer.alloc(CONTEXT_LENGTH)

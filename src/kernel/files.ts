@@ -4,10 +4,10 @@ import koffi from "koffi"
 import { bind, check, errno, Errno, isErrno } from "./libc.ts"
 
 /**
- * Files, named as the kernel names them: relative to an open directory, by bytes. Nothing here takes
- * an absolute path but `openRoot`; from there on `openBeneath` and `openInRoot` resolve inside that
- * root by the kernel's own rules (openat2(2)), and every `…At` call takes one single name, which can
- * not lead anywhere. All throw `Errno`.
+ * Files, named as the kernel names them: relative to an open directory, by bytes. Nothing here
+ * takes an absolute path but `openRoot`; from there on `openBeneath` and `openInRoot` resolve
+ * inside that root by the kernel's own rules (openat2(2)), and every `…At` call takes one single
+ * name, which can not lead anywhere. All throw `Errno`.
  *
  * A `Bytes` is a byte string with one character per byte (latin1): paths on Linux are bytes, and
  * strings are what maps and sets can hold.
@@ -46,7 +46,8 @@ const libc = {
   fchown: bind("int fchown(int fd, uint32_t uid, uint32_t gid)"),
   fchmod: bind("int fchmod(int fd, uint32_t mode)"),
   fsetxattr: bind("int fsetxattr(int fd, const void *key, const void *value, size_t n, int flags)"),
-  lsetxattr: bind("int lsetxattr(const void *path, const void *key, const void *value, size_t n, int flags)"),
+  lsetxattr: bind("int lsetxattr(const void *path, const void *key, const void *value, " +
+    "size_t n, int flags)"),
   readlinkat: bind("int64_t readlinkat(int fd, const void *name, void *buffer, size_t size)"),
   flock: bind("int flock(int fd, int operation)"),
   // 32-bit systems keep the old calls with a 32-bit time under the plain names.
@@ -94,12 +95,17 @@ export const openBeneath = (root: number, path: Bytes): number => {
   return fd
 }
 
-/** Opens a directory as a process chrooted to `root` would: symlinks are followed, but stay inside. */
+/**
+ * Opens a directory as a process chrooted to `root` would: symlinks are followed, but stay
+ * inside.
+ */
 export const openInRoot = (root: number, path: Bytes): number =>
   check(openat2(root, path, O_RDONLY | O_DIRECTORY, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS),
     "openat2", shown(path))
 
-/** Opens a regular file below `root` for writing at any offset; no part of its path is a symlink. */
+/**
+ * Opens a regular file below `root` for writing at any offset; no part of its path is a symlink.
+ */
 export const openFileBeneath = (root: number, path: Bytes): number =>
   check(openat2(root, path, O_WRONLY, 0,
     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), "openat2", shown(path))
@@ -163,7 +169,8 @@ export const mknodAt = (
 /** glibc's gnu_dev_makedev. */
 const deviceNumber = (major: number, minor: number): bigint => {
   const [high, low] = [BigInt(major), BigInt(minor)]
-  return (high & 0xfffff000n) << 32n | (high & 0xfffn) << 8n | (low & 0xffffff00n) << 12n | low & 0xffn
+  return (high & 0xfffff000n) << 32n | (high & 0xfffn) << 8n |
+    (low & 0xffffff00n) << 12n | low & 0xffn
 }
 
 /** Renames within a file system; replaces what can be replaced. */
@@ -173,7 +180,8 @@ export const renameAt = (from: number, fromName: Bytes, dir: number, name: Bytes
 }
 
 export const chownAt = (dir: number, name: Bytes, uid: number, gid: number): void => {
-  check(libc.fchownat(dir, cstring(name, "chown"), uid, gid, AT_SYMLINK_NOFOLLOW), "chown", shown(name))
+  check(libc.fchownat(dir, cstring(name, "chown"), uid, gid, AT_SYMLINK_NOFOLLOW),
+    "chown", shown(name))
 }
 
 /** Follows symlinks: only for what was just made, and is none. */
@@ -289,10 +297,14 @@ export const truncate = (fd: number, length: number): void => fs.ftruncateSync(f
 
 export const sizeOf = (fd: number): number => fs.fstatSync(fd).size
 
-/** Opens (and with `create` makes) a plain file of the engine's own, by a name in an open directory. */
+/**
+ * Opens (and with `create` makes) a plain file of the engine's own, by a name in an open
+ * directory.
+ */
 export const openAt = (dir: number, name: Bytes, create: boolean): number =>
   check(libc.openat(dir, cstring(name, "open"),
-    fs.constants.O_RDWR | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT : 0), 0o600), "open", shown(name))
+    fs.constants.O_RDWR | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT : 0), 0o600),
+  "open", shown(name))
 
 /**
  * Takes a lock on an open file or directory (flock(2)); it lives until every copy of the descriptor

@@ -3,7 +3,8 @@ import { bind, check } from "./libc.ts"
 import { close } from "./files.ts"
 
 const libc = {
-  sync_file_range: bind("int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)"),
+  sync_file_range: bind("int sync_file_range(int fd, int64_t offset, int64_t length, " +
+    "unsigned int flags)"),
   posix_fadvise64: bind("int posix_fadvise64(int fd, int64_t offset, int64_t length, int advice)"),
   syncfs: bind("int syncfs(int fd)"),
 }

@@ -12,7 +12,8 @@ const reset = bind("int inflateReset(void *z)")
 const end = bind("int inflateEnd(void *z)")
 const prime = bind("int inflatePrime(void *z, int bits, int value)")
 const getDictionary = bind("int inflateGetDictionary(void *z, void *bytes, void *length)")
-const setDictionary = bind("int inflateSetDictionary(void *z, const void *bytes, unsigned int length)")
+const setDictionary =
+  bind("int inflateSetDictionary(void *z, const void *bytes, unsigned int length)")
 const zlibVersion = bind("const char *zlibVersion()")
 
 /** The version of the library whose state `Inflater` hands out. */
@@ -48,7 +49,10 @@ export type Sink = (bytes: Buffer, start: number, end: number) => void
 /** Bytes that deflate cannot have written. */
 export class InflateError extends Error {}
 
-/** Inflates one raw deflate stream (RFC 1951). Must be closed: zlib's memory is not the collector's. */
+/**
+ * Inflates one raw deflate stream (RFC 1951). Must be closed: zlib's memory is not the
+ * collector's.
+ */
 export class Inflater {
   readonly #z = Buffer.allocUnsafeSlow(128).fill(0)
   readonly #out: Buffer

@@ -1,6 +1,8 @@
 import { mkdirSync } from "node:fs"
 import { Errno } from "./libc.ts"
-import { close, namesIn, openBeneath, openDirectoryAt, openRoot, rmdirAt, unlinkAt } from "./files.ts"
+import {
+  close, namesIn, openBeneath, openDirectoryAt, openRoot, rmdirAt, unlinkAt,
+} from "./files.ts"
 import type { Bytes } from "./files.ts"
 
 /**

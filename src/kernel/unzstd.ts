@@ -2,7 +2,9 @@ import koffi from "koffi"
 import { bind } from "./libc.ts"
 import type { Sink } from "./inflate.ts"
 
-/* The zstd inside Node (zstd.h), because node:zlib's stream is asynchronous and hides frame ends. */
+/*
+ * The zstd inside Node (zstd.h), because node:zlib's stream is asynchronous and hides frame ends.
+ */
 const createDCtx = bind("void *ZSTD_createDCtx()")
 const freeDCtx = bind("size_t ZSTD_freeDCtx(void *d)")
 const decompressStream = bind("size_t ZSTD_decompressStream(void *d, void *out, void *in)")
@@ -50,7 +52,9 @@ export class ZstdDecompressor {
     this.#address = koffi.address(this.#buffer)
   }
 
-  /** Decompresses up to the frame's end or the input's; answers how many bytes of input were used. */
+  /**
+   * Decompresses up to the frame's end or the input's; answers how many bytes of input were used.
+   */
   push(input: Buffer, start: number, end: number, sink: Sink): number {
     if (start === end) return 0
     this.#in.set(koffi.address(input) + BigInt(start), end - start)

@@ -6,13 +6,15 @@ export interface BatchSize {
   readonly files: number
 }
 
-/** Measured (a Debian tree, ext4): larger batches win nothing, and this much fits a small memory. */
+/**
+ * Measured (a Debian tree, ext4): larger batches win nothing, and this much fits a small memory.
+ */
 export const BATCH: BatchSize = { bytes: 2 << 20, files: 128 }
 
 /**
  * Writes files back while they are being made, so that a barrier finds little to wait for and the
- * page cache does not grow. Complete files gather to a batch; a full batch begins to be written, the
- * one before it is waited for, dropped from the page cache and closed.
+ * page cache does not grow. Complete files gather to a batch; a full batch begins to be written,
+ * the one before it is waited for, dropped from the page cache and closed.
  */
 export class WriteBack {
   readonly #calls: FlushCalls

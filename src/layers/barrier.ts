@@ -30,9 +30,12 @@ const RESERVE_SHARE = 0.02
 export const ensureSpace = (directory: string): void => {
   const { bytes, totalBytes, files, totalFiles } = freeSpace(directory)
   const reserve = Math.max(RESERVE_BYTES, RESERVE_SHARE * totalBytes)
-  if (bytes < reserve) throw noSpace(`${mebibytes(bytes)} free, ${mebibytes(reserve)} are kept in reserve`)
+  if (bytes < reserve) {
+    throw noSpace(`${mebibytes(bytes)} free, ${mebibytes(reserve)} are kept in reserve`)
+  }
   if (files !== null && files < RESERVE_SHARE * totalFiles) {
-    throw noSpace(`${files} of ${totalFiles} inodes free, ${RESERVE_SHARE * 100} % are kept in reserve`)
+    throw noSpace(`${files} of ${totalFiles} inodes free, ` +
+      `${RESERVE_SHARE * 100} % are kept in reserve`)
   }
 }
 

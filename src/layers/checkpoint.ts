@@ -48,8 +48,9 @@ export interface Checkpoint {
 }
 
 /** The libraries whose inner states a checkpoint holds. */
-const LIBRARIES = `zlib ${inflateVersion}, openssl ${cryptoVersion}, zstd ${zstdVersion}, ` +
-  `${process.arch}`
+const LIBRARIES = [
+  `zlib ${inflateVersion}`, `openssl ${cryptoVersion}`, `zstd ${zstdVersion}`, process.arch,
+].join(", ")
 
 /**
  * The bytes of a checkpoint, about 33 KiB for gzip:

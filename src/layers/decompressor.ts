@@ -15,7 +15,10 @@ export interface DecompressState {
   readonly skip?: number
 }
 
-/** Turns a blob's bytes into a tar's, as they come. What comes out goes to the sink it was made with. */
+/**
+ * Turns a blob's bytes into a tar's, as they come. What comes out goes to the sink it was made
+ * with.
+ */
 export interface Decompressor {
   /**
    * Takes input from `from` to `to`; answers how many bytes it used. It may stop before the end:

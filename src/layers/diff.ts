@@ -1,7 +1,7 @@
 import {
   chmod, chmodAt, chown, chownAt, close, createAt, linkAt, mkdirAt, mknodAt, openBeneath,
-  openDirectoryAt, openFileBeneath, openInRoot, pathBeneath, renameAt, setTimes, setTimesAt, setXattr,
-  setXattrAt, shown, symlinkAt, unlinkAt,
+  openDirectoryAt, openFileBeneath, openInRoot, pathBeneath, renameAt, setTimes, setTimesAt,
+  setXattr, setXattrAt, shown, symlinkAt, unlinkAt,
 } from "../kernel/files.ts"
 import type { Bytes } from "../kernel/files.ts"
 import { Errno, isErrno } from "../kernel/libc.ts"
@@ -27,8 +27,9 @@ export interface Moved {
 /**
  * `diff/` of a layer while it is made: each method makes one object and answers its path, with
  * symlinks in its parents resolved. Parents are looked up by the kernel, confined to `diff/`; the
- * last part of a path is never followed. Missing parents are made, 0755 root. What an entry replaces
- * is moved to `shadow/`, beside a symlink that tells where it was, so that it can be moved back.
+ * last part of a path is never followed. Missing parents are made, 0755 root. What an entry
+ * replaces is moved to `shadow/`, beside a symlink that tells where it was, so that it can be
+ * moved back.
  */
 export class Diff {
   readonly moves: Moved[] = []
@@ -103,9 +104,9 @@ export class Diff {
       try {
         return linkAt(this.#directory(parentOf(target), false).fd, nameOf(target), at, name)
       } catch (error) {
-        if (!(error instanceof Errno) || error.code !== "ENOENT" && error.code !== "EPERM") throw error
-        throw damaged(`the layer's hard link ${shown(path)} is to ${shown(target)}, ` +
-          (error.code === "EPERM" ? "which cannot be linked to" : "which is not there"))
+        const why = error instanceof Errno ? UNLINKABLE[error.code] : undefined
+        if (why === undefined) throw error
+        throw damaged(`the layer's hard link ${shown(path)} is to ${shown(target)}, ${why}`)
       }
     })
   }
@@ -119,7 +120,7 @@ export class Diff {
   opaque(path: Bytes): Bytes {
     const { fd, path: real } = this.#directory(path, true)
     const refusal = setXattr(fd, "trusted.overlay.opaque", "y")
-    if (refusal !== null) throw new Errno("setxattr", "trusted.overlay.opaque", OPAQUE_NEEDED)
+    if (refusal !== null) throw new Errno("setxattr", "trusted.overlay.opaque", ENOTSUP)
     return real
   }
 
@@ -182,7 +183,10 @@ export class Diff {
     setTimesAt(fd, name, entry.mtime)
   }
 
-  /** The directory at `path`, as a process confined to `diff/` sees it; `make`: with missing parts. */
+  /**
+   * The directory at `path`, as a process confined to `diff/` sees it; `make`: with missing
+   * parts.
+   */
   #directory(path: Bytes, make: boolean): Directory {
     const open = this.#open.get(path)
     if (open !== undefined) {
@@ -239,7 +243,11 @@ export class Diff {
   }
 }
 
-const [ENOENT, EEXIST, OPAQUE_NEEDED] = [2, 17, 95]
+const [ENOENT, EEXIST, ENOTSUP] = [2, 17, 95]
+
+const UNLINKABLE: Readonly<Record<string, string>> = {
+  ENOENT: "which is not there", EPERM: "which cannot be linked to",
+}
 
 /**
  * The attributes that are applied. overlayfs would believe its own (redirects, opacity) whoever
@@ -251,11 +259,11 @@ const applied = (entry: TarEntry): TarEntry["xattrs"] => entry.xattrs.length ===
     !key.startsWith("trusted.overlay.") && !key.startsWith("user.overlay."))
 
 /**
- * An attribute that the file system cannot keep is let go, as Docker does; but a program without its
- * capabilities would fail later, and nobody would know why.
+ * An attribute that the file system cannot keep is let go, as Docker does; but a program without
+ * its capabilities would fail later, and nobody would know why.
  */
 const refused = (entry: TarEntry, key: Bytes, code: string | null): void => {
   if (code !== null && key === "security.capability") {
-    throw new Errno("setxattr security.capability", shown(entry.path), OPAQUE_NEEDED)
+    throw new Errno("setxattr security.capability", shown(entry.path), ENOTSUP)
   }
 }

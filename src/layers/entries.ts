@@ -43,8 +43,8 @@ export interface EntriesOptions {
 }
 
 /**
- * Turns a tar's entries into files and into records of the index. What has no file keeps its content,
- * should it have any, among the index's raw bytes.
+ * Turns a tar's entries into files and into records of the index. What has no file keeps its
+ * content, should it have any, among the index's raw bytes.
  */
 export class Entries implements TarSink {
   /** Bytes of file content made so far, holes included, hard links not. */
@@ -79,8 +79,8 @@ export class Entries implements TarSink {
 
   /** What is being done, for people. */
   get during(): string {
-    const entry = this.#current?.entry
-    return entry === undefined ? "the layer" : `the layer's entry ${shown(entry.path.slice(0, 200))}`
+    const path = this.#current?.entry.path
+    return path === undefined ? "the layer" : `the layer's entry ${shown(path.slice(0, 200))}`
   }
 
   /** The current entry, as it is kept in a checkpoint. Right only after `settle`. */
@@ -176,33 +176,37 @@ export class Entries implements TarSink {
     file.unrecorded = 0
   }
 
-  #begin(entry: TarEntry): { readonly kind: RecordKind; readonly path: Bytes; readonly file: Writing | null } {
+  #begin(entry: TarEntry): Omit<Current, "entry"> {
     const path = relativePath(entry.path, entry.path)
     const marker = markerOf(path)
     if (marker?.kind === "bookkeeping") return { kind: "unmaterialised", path, file: null }
     if (marker?.kind === "opaque") {
       const directory = parentOf(path)
-      return { kind: "opaque", path: this.#bottom ? directory : this.#diff.opaque(directory), file: null }
+      const made = this.#bottom ? directory : this.#diff.opaque(directory)
+      return { kind: "opaque", path: made, file: null }
     }
     if (marker?.kind === "whiteout") {
       const hidden = join(parentOf(path), marker.of)
-      return { kind: "whiteout", path: this.#bottom ? hidden : this.#diff.whiteout(hidden), file: null }
+      const made = this.#bottom ? hidden : this.#diff.whiteout(hidden)
+      return { kind: "whiteout", path: made, file: null }
     }
     return path === "" ? this.#root(entry) : this.#make(path, entry)
   }
 
-  /** Docker leaves the root's metadata alone; the container's own upper directory decides anyway. */
-  #root(entry: TarEntry) {
+  /**
+   * Docker leaves the root's metadata alone; the container's own upper directory decides anyway.
+   */
+  #root(entry: TarEntry): Omit<Current, "entry"> {
     if (entry.type !== "directory") throw damaged("the layer's root is no directory")
-    return { kind: "none" as const, path: "", file: null }
+    return { kind: "none", path: "", file: null }
   }
 
-  #make(path: Bytes, entry: TarEntry) {
+  #make(path: Bytes, entry: TarEntry): Omit<Current, "entry"> {
     const none = (made: Bytes) => ({ kind: "none" as const, path: made, file: null })
     switch (entry.type) {
       case "file": {
         const made = this.#diff.createFile(path)
-        return { kind: "content" as const, path: made.path, file: this.#writing(made.fd, 0, false) }
+        return { kind: "content", path: made.path, file: this.#writing(made.fd, 0, false) }
       }
       case "directory": return none(this.#diff.directory(path, entry))
       case "symlink": return none(this.#diff.symlink(path, entry))
@@ -210,10 +214,11 @@ export class Entries implements TarSink {
       case "character":
         // It would be a whiteout, which only `.wh.` may make.
         if (entry.major === 0 && entry.minor === 0) {
-          return { kind: "unmaterialised" as const, path, file: null }
+          return { kind: "unmaterialised", path, file: null }
         }
         return none(this.#diff.node(path, entry))
-      default: return none(this.#diff.node(path, entry))
+      case "block":
+      case "fifo": return none(this.#diff.node(path, entry))
     }
   }
 

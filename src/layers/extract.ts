@@ -33,17 +33,21 @@ export interface ExtractionOptions {
   readonly calls?: FlushCalls
 }
 
-/** Output of one step of decompression: larger is hardly faster, and every layer in flight has one. */
+/**
+ * Output of one step of decompression: larger is hardly faster, and every layer in flight has
+ * one.
+ */
 const OUT_BYTES = 128 << 10
 
 /**
- * One layer on its way to the disk: compressed bytes in, `<directory>/{diff,shadow,index}` out, both
- * digests checked. Synchronous and driven by its input, so that one thread can carry several.
+ * One layer on its way to the disk: compressed bytes in, `<directory>/{diff,shadow,index}` out,
+ * both digests checked. Synchronous and driven by its input, so that one thread can carry
+ * several.
  *
  * Ask the registry for bytes from `blobOffset` on and give them to `write`; at the end call
- * `finish`, after which all is durable. In between, for a checkpoint of all layers in flight: call
- * `stopAtBoundary` on each, go on writing until each is `stopped`, then call `barrier` (barrier.ts),
- * keep the states it answers, and write on. In the end, in any case, call `close`.
+ * `finish`, after which all is durable. In between, for a checkpoint of all layers in flight:
+ * call `stopAtBoundary` on each, go on writing until each is `stopped`, then call `barrier`
+ * (barrier.ts), keep the states it answers, and write on. In the end, in any case, call `close`.
  *
  * Everything throws `PullFault`, after which only `close` may be called.
  */
@@ -111,11 +115,15 @@ export class Extraction {
   /** How much would be done again if the power failed now. */
   get pending(): { readonly blobBytes: number; readonly outputBytes: number } {
     return {
-      blobBytes: this.blobOffset - this.#saved.blob, outputBytes: this.#tar.position - this.#saved.tar,
+      blobBytes: this.blobOffset - this.#saved.blob,
+      outputBytes: this.#tar.position - this.#saved.tar,
     }
   }
 
-  /** Asked to stop, and standing where a checkpoint can be made: `write` takes nothing until it is. */
+  /**
+   * Asked to stop, and standing where a checkpoint can be made: `write` takes nothing until it
+   * is.
+   */
   get stopped(): boolean {
     return this.#stopping && this.#atBoundary
   }
@@ -124,15 +132,17 @@ export class Extraction {
     return this.#decompressor === null ? this.#head.length === 0 : this.#decompressor.boundary
   }
 
-  /** From now on `write` stops where a checkpoint can be made; answers whether that is right here. */
+  /**
+   * From now on `write` stops where a checkpoint can be made; answers whether that is right here.
+   */
   stopAtBoundary(): boolean {
     this.#stopping = true
     return this.stopped
   }
 
   /**
-   * Takes bytes of the blob, from `from` to `to`; answers how many it used: all, unless it was asked
-   * to stop and did. `bytes` can be used again at once.
+   * Takes bytes of the blob, from `from` to `to`; answers how many it used: all, unless it was
+   * asked to stop and did. `bytes` can be used again at once.
    */
   write(bytes: Buffer, from = 0, to = bytes.length): number {
     try {
@@ -149,8 +159,8 @@ export class Extraction {
   }
 
   /**
-   * The blob has ended: checks everything, sets the directories' mtimes, ends the index and makes all
-   * durable.
+   * The blob has ended: checks everything, sets the directories' mtimes, ends the index and makes
+   * all durable.
    */
   finish(): Fetched {
     try {
@@ -161,19 +171,26 @@ export class Extraction {
       this.#entries.settle()
       this.#setDirectoryTimes()
       this.#index.finish({
-        moves: this.#entries.moves.map(({ entry, path }) => ({ entry, path: Buffer.from(path, "latin1") })),
+        moves: this.#entries.moves
+          .map(({ entry, path }) => ({ entry, path: Buffer.from(path, "latin1") })),
         tarSize: this.#tar.position,
         diffId: this.#tarHash.digest(),
       })
       ensureSpace(this.directory)
       this.commit()
-      return { bytes: this.#entries.bytes, tarBytes: this.#tar.position, entries: this.#index.nextEntry }
+      return {
+        bytes: this.#entries.bytes,
+        tarBytes: this.#tar.position,
+        entries: this.#index.nextEntry,
+      }
     } catch (error) {
       throw faultOf(error, "the layer's end")
     }
   }
 
-  /** A barrier's first step: waits until all content is on the disk, appends what the index lacks. */
+  /**
+   * A barrier's first step: waits until all content is on the disk, appends what the index lacks.
+   */
   settle(): void {
     if (!this.#atBoundary) throw new Error("extraction: a checkpoint in the middle of a block")
     this.#entries.settle()
@@ -269,13 +286,17 @@ export class Extraction {
     })
   }
 
-  /** Everything made in a directory since changed its mtime; the headers in the index still have it. */
+  /**
+   * Everything made in a directory since changed its mtime; the headers in the index still have
+   * it.
+   */
   #setDirectoryTimes(): void {
     this.#index.closeFrame(this.#tar.position)
     const replay = this.#entries.directoryTimes()
     const reader = new TarReader(replay)
     IndexReader.saved((buffer, offset) => readAt(this.#files.index, buffer, offset),
       this.#index.length, ({ raw, records }) => {
+        globalThis.gc?.({ type: "minor" }) // each frame's records are garbage by the next
         let told = 0
         for (const { kind, path, rawEnd, contentLength } of records) {
           reader.write(raw, told, rawEnd)
@@ -291,15 +312,26 @@ export class Extraction {
 /** Opens a layer's directory: as its checkpoint left it, if there is one that fits, else empty. */
 const begin = (options: ExtractionOptions) => {
   const layer = makeTree(options.directory)
-  const checkpoint = options.checkpoint === null ? null : decode(options.checkpoint)
-  if (checkpoint !== null && fits(checkpoint, options)) {
-    const files = opened(layer)
-    if (files !== null) {
-      const restored = attempt(() => restore(files, checkpoint))
-      if (restored !== null) return { files, checkpoint, ...restored }
-      for (const fd of [files.diff, files.shadow, files.index]) close(fd)
-    }
+  try {
+    return resumed(layer, options) ?? emptied(layer)
+  } catch (error) {
+    close(layer)
+    throw error
   }
+}
+
+const resumed = (layer: number, options: ExtractionOptions) => {
+  const checkpoint = options.checkpoint === null ? null : decode(options.checkpoint)
+  if (checkpoint === null || !fits(checkpoint, options)) return null
+  const files = opened(layer)
+  if (files === null) return null
+  const restored = attempt(() => restore(files, checkpoint))
+  if (restored !== null) return { files, checkpoint, ...restored }
+  for (const fd of [files.diff, files.shadow, files.index]) close(fd)
+  return null
+}
+
+const emptied = (layer: number) => {
   for (const name of ["diff", "shadow", "index"]) removeAt(layer, name)
   makeAt(layer, "diff", 0o755)
   makeAt(layer, "shadow", 0o700)
@@ -315,11 +347,13 @@ const fits = (checkpoint: Checkpoint, { diffId, bottom, blob }: ExtractionOption
   checkpoint.diffId === diffId && checkpoint.bottom === bottom &&
   checkpoint.blob === (blob?.digest ?? "")
 
-const opened = (layer: number): LayerFiles | null => attempt(() => {
+const opened = (layer: number): LayerFiles | null => {
+  const index = attempt(() => openAt(layer, "index", false)) ?? -1
   const [diff, shadow] = [openBeneath(layer, "diff"), openBeneath(layer, "shadow")]
-  if (diff < 0 || shadow < 0) return null
-  return { layer, diff, shadow, index: openAt(layer, "index", false) }
-})
+  if (index >= 0 && diff >= 0 && shadow >= 0) return { layer, diff, shadow, index }
+  for (const fd of [index, diff, shadow]) if (fd >= 0) close(fd)
+  return null
+}
 
 /** What is not as a durable checkpoint left it is begun again, whatever is wrong with it. */
 const attempt = <A>(work: () => A): A | null => {

@@ -9,9 +9,13 @@ export const damaged = (cause: string): PullFault => new PullFault({ reason: "da
 
 const NO_SPACE = new Set(["ENOSPC", "EDQUOT"])
 
-/** What the kernel answers to an archive that contradicts itself, such as a file used as a directory. */
+/**
+ * What the kernel answers to an archive that contradicts itself, such as a file used as a
+ * directory.
+ */
 const CONTRADICTION = new Set([
-  "ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG", "EFBIG", "EMLINK", "EINVAL", "ERANGE", "E2BIG",
+  "ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG", "EFBIG", "EMLINK", "EINVAL", "ERANGE",
+  "E2BIG",
 ])
 
 /** Why extraction cannot go on, in the words of a pull. `during` says what was being done. */
@@ -25,7 +29,8 @@ export const faultOf = (error: unknown, during: string): PullFault => {
       cause: `the layer is compressed with ${error.message}; gzip, zstd or none are understood`,
     })
   }
-  const code = String((error as { readonly code?: unknown } | null)?.code ?? "")
+  const code = error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code : ""
   const cause = `${during}: ${error instanceof Error ? error.message : String(error)}`
   if (NO_SPACE.has(code)) return new PullFault({ reason: "noSpace", cause })
   if (CONTRADICTION.has(code)) return damaged(cause)

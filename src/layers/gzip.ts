@@ -27,12 +27,13 @@ export interface GzipState {
   size: number
 }
 
-const start = (): GzipState => ({ phase: "fixed", flags: 0, wanted: 10, partial: [], crc: 0, size: 0 })
+const start = (): GzipState =>
+  ({ phase: "fixed", flags: 0, wanted: 10, partial: [], crc: 0, size: 0 })
 
 /**
  * gzip, of any number of members, each checked against its trailer. Zeros behind the last are
- * accepted (tapes and some registries pad), anything else is damage. A checkpoint can be made at the
- * end of any deflate block, and anywhere outside the deflate data.
+ * accepted (tapes and some registries pad), anything else is damage. A checkpoint can be made at
+ * the end of any deflate block, and anywhere outside the deflate data.
  */
 export class Gunzip implements Decompressor {
   readonly anchored = false
@@ -44,7 +45,7 @@ export class Gunzip implements Decompressor {
     this.#s = state?.gzip === undefined ? start() : { ...state.gzip }
     this.#inflater = new Inflater(outBytes, state?.inflate)
     this.#out = (bytes, from, to) => {
-      this.#s.crc = crc32(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to), this.#s.crc)
+      this.#s.crc = crc32(bytes.subarray(from, to), this.#s.crc)
       this.#s.size = (this.#s.size + to - from) % 2 ** 32
       sink(bytes, from, to)
     }
@@ -72,7 +73,9 @@ export class Gunzip implements Decompressor {
 
   end(): void {
     const { phase } = this.#s
-    if (phase !== "between" && phase !== "zeros") throw new DecompressError("gzip data that ends too early")
+    if (phase !== "between" && phase !== "zeros") {
+      throw new DecompressError("gzip data that ends too early")
+    }
   }
 
   state(): DecompressState {
@@ -93,8 +96,8 @@ export class Gunzip implements Decompressor {
       if (this.#inflater.ended) this.#enter("trailer", 8)
       return used
     } catch (error) {
-      if (error instanceof InflateError) throw new DecompressError(`gzip data that is damaged: ${error.message}`)
-      throw error
+      if (!(error instanceof InflateError)) throw error
+      throw new DecompressError(`gzip data that is damaged: ${error.message}`)
     }
   }
 
@@ -125,8 +128,12 @@ export class Gunzip implements Decompressor {
   #complete(part: Buffer): void {
     const s = this.#s
     if (s.phase === "trailer") {
-      if (part.readUInt32LE(0) !== s.crc) throw new DecompressError("gzip data whose checksum is wrong")
-      if (part.readUInt32LE(4) !== s.size) throw new DecompressError("gzip data of another length than it says")
+      if (part.readUInt32LE(0) !== s.crc) {
+        throw new DecompressError("gzip data whose checksum is wrong")
+      }
+      if (part.readUInt32LE(4) !== s.size) {
+        throw new DecompressError("gzip data of another length than it says")
+      }
       this.#enter("between", 0)
     } else if (s.phase === "fixed") {
       if (part[0] !== 0x1f || part[1] !== 0x8b || part[2] !== 8) {
@@ -142,7 +149,10 @@ export class Gunzip implements Decompressor {
     } else this.#next()
   }
 
-  /** The next part of the header that is there. (Its own checksum is skipped: the blob's covers it.) */
+  /**
+   * The next part of the header that is there. (Its own checksum is skipped: the blob's covers
+   * it.)
+   */
   #next(): void {
     const s = this.#s
     const take = (flag: number): boolean => {

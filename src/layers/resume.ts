@@ -77,7 +77,7 @@ const moveBack = ({ diff, shadow }: LayerFiles, entries: number): readonly Moved
     .map((note) => ({ entry: Number.parseInt(note, 10), path: readLinkAt(shadow, note), note }))
     .sort((a, b) => a.entry - b.entry)
   const kept = moves.filter(({ entry }) => entry < entries)
-  for (const { entry, path, note } of moves.slice(kept.length).reverse()) {
+  for (const { entry, path, note } of moves.slice(kept.length).toReversed()) {
     if (names.has(String(entry))) {
       const parent = openBeneath(diff, parentOf(path))
       try {

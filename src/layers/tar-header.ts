@@ -83,7 +83,9 @@ export const isZero = (block: Buffer): boolean => {
   return true
 }
 
-/** The sum of all bytes, the checksum's own counted as spaces; some old tars summed signed bytes. */
+/**
+ * The sum of all bytes, the checksum's own counted as spaces; some old tars summed signed bytes.
+ */
 const checkSum = (block: Buffer): void => {
   const expected = number(block, 148, 8, "checksum")
   let [unsigned, high] = [8 * 0x20, 0]
@@ -125,12 +127,14 @@ export const parseHeader = (block: Buffer): Header => {
 export type Pax = Readonly<Record<string, Bytes>>
 
 const XATTR = "SCHILY.xattr."
-/** Where the offsets and lengths of GNU sparse format 0.0 gather (its keys repeat), as 0.1's map. */
+/**
+ * Where the offsets and lengths of GNU sparse format 0.0 gather (its keys repeat), as 0.1's map.
+ */
 const SPARSE_MAP = "GNU.sparse.map"
 
 /**
- * Reads the body of a PAX header, `length key=value\n` each (POSIX pax, "pax Extended Header"), into
- * a copy of `before`.
+ * Reads the body of a PAX header, `length key=value\n` each (POSIX pax, "pax Extended Header"),
+ * into a copy of `before`.
  */
 export const parsePax = (body: Buffer, before: Pax): Pax => {
   const records = new Map(Object.entries(before))
@@ -191,7 +195,9 @@ export interface Prelude {
   readonly pax: Pax
 }
 
-/** Puts an entry together. GNU long names win over PAX, PAX over the header, as in Go and GNU tar. */
+/**
+ * Puts an entry together. GNU long names win over PAX, PAX over the header, as in Go and GNU tar.
+ */
 export const entryOf = (header: Header, { longName, longLink, pax }: Prelude): TarEntry => {
   const path = longName ?? pax["GNU.sparse.name"] ?? pax["path"] ?? header.name
   const type = Object.hasOwn(TYPES, header.type) ? TYPES[header.type] : undefined
@@ -202,7 +208,9 @@ export const entryOf = (header: Header, { longName, longLink, pax }: Prelude): T
     pax[key] === undefined ? otherwise : decimal(pax[key], key)
   const [uid, gid] = [number("uid", header.uid), number("gid", header.gid)]
   // -1 would mean "leave it" to chown(2).
-  for (const id of [uid, gid]) if (id < 0 || id > 0xfffffffe) throw new TarError("an owner that cannot be")
+  if ([uid, gid].some((id) => id < 0 || id > 0xfffffffe)) {
+    throw new TarError("an owner that cannot be")
+  }
   return {
     type: type === "file" && path.endsWith("/") ? "directory" : type,
     path, uid, gid,
@@ -218,7 +226,9 @@ export const entryOf = (header: Header, { longName, longLink, pax }: Prelude): T
   }
 }
 
-/** Checks a sparse map: stretches in order, apart, within the file, as long together as is stored. */
+/**
+ * Checks a sparse map: stretches in order, apart, within the file, as long together as is stored.
+ */
 export const checkedMap = (
   stretches: readonly Stretch[], size: number, stored: number,
 ): readonly Stretch[] => {

@@ -31,7 +31,9 @@ export interface TarState {
   phase: Phase
   /** How much of the tar was read. */
   position: number
-  /** What has been read of a header block, or of a long name's, PAX header's or sparse map's body. */
+  /**
+   * What has been read of a header block, or of a long name's, PAX header's or sparse map's body.
+   */
   partial: Bytes
   /** The last block was zeros. */
   zeros: boolean
@@ -71,6 +73,8 @@ export class TarReader {
   /** Body of a long name, PAX header or sparse map; else the one block. */
   #body: Buffer = this.#block
   #filled = 0
+  /** Lines of a sparse map read so far. */
+  #lines = 0
   #index = 0
   /** First byte of the buffer being read that was not yet told. */
   #told = 0
@@ -82,6 +86,8 @@ export class TarReader {
     if (phase === "meta") this.#body = Buffer.alloc(metaLength)
     if (phase === "map") this.#body = Buffer.alloc(partial.length + BLOCK - partial.length % BLOCK)
     this.#filled = this.#body.write(partial, "latin1")
+    const whole = partial.length - partial.length % BLOCK
+    if (phase === "map") this.#lines = newlines(this.#body, 0, whole)
   }
 
   /** How much of the tar was read. */
@@ -106,7 +112,10 @@ export class TarReader {
         case "content": at = this.#content(bytes, at, to); break
         case "padding": at = this.#padding(at, to); break
         case "end": at = to; break
-        default: at = this.#gather(bytes, at, to)
+        case "header":
+        case "meta":
+        case "extension":
+        case "map": at = this.#gather(bytes, at, to)
       }
     }
     this.#tell(bytes, to)
@@ -119,14 +128,19 @@ export class TarReader {
     s.position += length
     for (let left = length; left > 0;) {
       const stretch = s.stretches[this.#index]
-      if (s.phase !== "content" || stretch === undefined) throw new TarError("content where there is none")
+      if (s.phase !== "content" || stretch === undefined) {
+        throw new TarError("content where there is none")
+      }
       const skipped = Math.min(left, stretch.length - s.done)
       left -= skipped
       this.#advance(stretch, skipped)
     }
   }
 
-  /** The tar ends here; a tar that may not is an error. (Missing end blocks are forgiven, as in Go.) */
+  /**
+   * The tar ends here; a tar that may not is an error. (Missing end blocks are forgiven, as in
+   * Go.)
+   */
   end(): void {
     const { phase, pax, longName, longLink } = this.#s
     const whole = phase === "end" || phase === "header" && this.#filled === 0 &&
@@ -234,7 +248,10 @@ export class TarReader {
     s.phase = s.padding > 0 ? "padding" : "header"
   }
 
-  /** An entry's own header was read: what follows is its sparse map, in one of four ways, or content. */
+  /**
+   * An entry's own header was read: what follows is its sparse map, in one of four ways, or
+   * content.
+   */
   #beginEntry(header: Header, bytes: Buffer, at: number): void {
     const s = this.#s
     s.pax = { ...s.global, ...s.pax }
@@ -257,18 +274,22 @@ export class TarReader {
   /** Sparse format 1.0: the map stands before the content, in decimal lines, padded to blocks. */
   #map(bytes: Buffer, at: number): void {
     const s = this.#s
-    const lines = this.#body.toString("latin1", 0, this.#filled).split("\n")
-    lines.pop()
-    const count = lines.length === 0 ? Infinity : decimal(lines[0]!, "sparse map")
-    if (lines.length < 1 + 2 * count) {
-      if (this.#filled + BLOCK > Math.min(META_MAX, s.stored)) throw new TarError("a sparse map without an end")
-      this.#body = Buffer.concat([this.#body, Buffer.alloc(BLOCK)])
+    const body = this.#body
+    this.#lines += newlines(body, this.#filled - BLOCK, this.#filled)
+    const first = body.toString("latin1", 0, Math.max(0, body.indexOf("\n")))
+    const count = this.#lines === 0 ? Infinity : decimal(first, "sparse map")
+    if (this.#lines < 1 + 2 * count) {
+      if (this.#filled + BLOCK > Math.min(META_MAX, s.stored)) {
+        throw new TarError("a sparse map without an end")
+      }
+      this.#body = Buffer.concat([body, Buffer.alloc(BLOCK)])
       return
     }
+    const lines = body.toString("latin1", 0, this.#filled).split("\n")
+    const map = count === 0 ? [] : parseMap(lines.slice(1, 1 + 2 * count).join(","))
     s.stored -= this.#filled
     this.#body = this.#block
-    this.#filled = 0
-    const map = count === 0 ? [] : parseMap(lines.slice(1, 1 + 2 * count).join(","))
+    this.#filled = this.#lines = 0
     const real = s.pax["GNU.sparse.realsize"] ?? s.pax["GNU.sparse.size"]!
     this.#sparse(map, decimal(real, "size"), bytes, at)
   }
@@ -308,3 +329,9 @@ export class TarReader {
 }
 
 const padded = (size: number): number => (BLOCK - size % BLOCK) % BLOCK
+
+const newlines = (bytes: Buffer, start: number, end: number): number => {
+  let count = 0
+  for (let n = start; n < end; n++) if (bytes[n] === 0x0a) count++
+  return count
+}
