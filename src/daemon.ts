@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import { apiRoutes } from "./api/routes.ts"
 import { type Listener, ListenFault, serve } from "./api/server.ts"
 import { bootEngine, shutdown } from "./engine/boot.ts"
+import { defaultsOf } from "./engine/defaults.ts"
 import { Events } from "./engine/events.ts"
 import { Keyring } from "./engine/keyring.ts"
 import { Loop, makeLoop } from "./engine/loop.ts"
@@ -134,7 +135,7 @@ export const daemon = (settings: Settings, program: Program) =>
     yield* Effect.provide(
       Effect.gen(function*() {
         yield* bootEngine(boot.reboot)
-        yield* serve(apiRoutes(settings), listenersOf(settings))
+        yield* serve(apiRoutes(settings, defaultsOf(settings)), listenersOf(settings))
         notify("READY=1")
         yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
         const signal = yield* Fiber.join(asked)

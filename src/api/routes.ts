@@ -1,15 +1,31 @@
-import { debugRoutes } from "./debug.ts"
+import type { Defaults } from "../engine/defaults.ts"
+import { containerStreamRoutes } from "./container-streams.ts"
+import { containerViewRoutes } from "./container-views.ts"
+import { containerRoutes } from "./containers.ts"
 import { eventRoutes } from "./events.ts"
 import { imageRoutes } from "./images.ts"
+import { missingRoutes } from "./missing.ts"
+import { networkRoutes } from "./networks.ts"
 import type { Route } from "./route.ts"
 import { type Shown, systemRoutes } from "./system.ts"
 
-const all = (settings: Shown) =>
-  [...systemRoutes(settings), ...imageRoutes, ...eventRoutes, ...debugRoutes] as const
+/** The first route that fits wins: what names things comes before what takes any name. */
+const all = (settings: Shown, defaults: Defaults) =>
+  [
+    ...systemRoutes(settings),
+    ...imageRoutes,
+    ...eventRoutes,
+    ...containerRoutes(defaults),
+    ...containerViewRoutes,
+    ...containerStreamRoutes,
+    ...missingRoutes,
+    ...networkRoutes,
+  ] as const
 
 type Needs<R> = R extends Route<infer Services> ? Services : never
 
 /** The whole API. */
 export const apiRoutes = (
   settings: Shown,
-): readonly Route<Needs<ReturnType<typeof all>[number]>>[] => all(settings)
+  defaults: Defaults,
+): readonly Route<Needs<ReturnType<typeof all>[number]>>[] => all(settings, defaults)

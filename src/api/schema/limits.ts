@@ -112,11 +112,15 @@ const ULIMITS = new Set([
   "rtprio", "rttime", "sigpending", "stack",
 ])
 
-export const ulimitsOf = (asked: Resources): Ulimit[] =>
-  (asked.Ulimits ?? []).map(({ Name: name = "", Soft: soft = 0, Hard: hard = 0 }) => {
+/** What a request asks for, and the engine's own for all else. */
+export function ulimitsOf(asked: Resources, defaults: Defaults): Ulimit[] {
+  const ours = (asked.Ulimits ?? []).map(({ Name: name = "", Soft: soft = 0, Hard: hard = 0 }) => {
     if (!ULIMITS.has(name)) throw invalid(`invalid ulimit type: ${name}`)
     if (hard !== -1 && (soft === -1 || soft > hard)) {
       throw invalid(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`)
     }
     return { name, soft, hard }
   })
+  const named = new Set(ours.map(({ name }) => name))
+  return [...ours, ...defaults.ulimits.filter(({ name }) => !named.has(name))]
+}

@@ -56,8 +56,11 @@ interface Security {
 }
 
 /** Reads `SecurityOpt`: `no-new-privileges`, `seccomp=unconfined`, `seccomp={…}`, `apparmor=…`, `label=…`. */
-export function securityOf(host: HostConfig): Security {
-  let security: Security = { noNewPrivileges: false, seccomp: "default" }
+export function securityOf(host: HostConfig, defaults: Defaults): Security {
+  let security: Security = {
+    noNewPrivileges: defaults.noNewPrivileges,
+    seccomp: defaults.seccompProfile || "default",
+  }
   for (const text of host.SecurityOpt ?? []) {
     if (text === "no-new-privileges") {
       security = { ...security, noNewPrivileges: true }
