@@ -317,8 +317,8 @@ export class LoopBody {
     const batches = this.#awaiting
     this.#awaiting = []
     const after = Effect.sync(() => {
-      this.#syncing = false
       for (const batch of batches) this.#settle(batch)
+      this.#syncing = false // not sooner: who is answered may ask whether there is rest
       this.#pump()
     })
     this.#run(Effect.andThen(this.#wal.sync, after).pipe(
