@@ -4,7 +4,7 @@ import {
   bundleExists, readRecord, removeBundle, removeState, type Bundle, type Record,
 } from "./bundle.ts"
 import { pidsOf, removeGroup, thaw, type Cgroups } from "./cgroups.ts"
-import { attempt, awaited, type Host } from "./host.ts"
+import { attempt, awaited, ended, PATIENCE, type Host } from "./host.ts"
 import type { Errno } from "./libc.ts"
 import { unmount } from "./mounts.ts"
 import { processOf, signalProcess } from "./processes.ts"
@@ -38,12 +38,26 @@ const end = (cgroups: Cgroups, bundle: Bundle, record: Record, id: string) =>
   Effect.gen(function*() {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       const left = yield* attempt(() => kill(cgroups, bundle, record))
-      if (left.length === 0 && (yield* attempt(() => removeGroup(cgroups, record.cgroup)))) return
+      if (left.length === 0 && (yield* attempt(() => removeGroup(cgroups, record.cgroup)))) {
+        return yield* keeperEnded(record)
+      }
       yield* Effect.sleep(Math.min(1 + tries, 50)) // A killed process takes a moment to leave.
     }
     const pids = pidsOf(cgroups, record.cgroup).join(", ")
     return yield* new RunFault({ cause: `processes of container ${id} do not end: ${pids}` })
   })
+
+/** conmon still has the exit code to write and output to hand out; then it must not stay either. */
+const keeperEnded = ({ conmon }: Record): Effect.Effect<void> =>
+  conmon === null
+    ? Effect.void
+    : ended(conmon).pipe(Effect.timeoutOrElse({
+      duration: PATIENCE,
+      orElse: () => {
+        signalProcess(conmon, SIGKILL)
+        return ended(conmon)
+      },
+    }))
 
 /** Kills what there is, and says what there was. */
 const kill = (cgroups: Cgroups, bundle: Bundle, record: Record): readonly number[] => {

@@ -16,6 +16,9 @@ export interface RuntimeSettings {
   readonly cgroupParent: string
 }
 
+/** How long a client may take nothing of the last output once its container is dead. */
+export const PATIENCE = "3 seconds"
+
 /** What the parts of the Linux body share. */
 export interface Host {
   readonly settings: RuntimeSettings

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import { readRecord } from "./bundle.ts"
 import { hadOomKill } from "./cgroups.ts"
 import { readExitCode, readOomMark } from "./exits.ts"
-import { ended, type Host } from "./host.ts"
+import { ended, PATIENCE, type Host } from "./host.ts"
 import { signalProcess, type Process } from "./processes.ts"
 import type { Exit, Started } from "./runtime.ts"
 
@@ -10,8 +10,6 @@ const SIGKILL = 9
 /** Of a run whose end nobody saw: conmon, and so the code, was lost to a crash or a reboot. */
 const EXIT_UNKNOWN = 255
 const EXIT_KILLED = 128 + SIGKILL
-/** How long a client may take nothing of the last output once its container is dead. */
-const PATIENCE = "3 seconds"
 
 /** Waits for a container's end, seen by whichever daemon. See `Runtime.wait`. */
 export const wait = (host: Host, id: string, home: string, started: Started): Effect.Effect<Exit> =>

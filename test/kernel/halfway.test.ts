@@ -86,6 +86,13 @@ describe.skipIf(whyNot("crun") !== null)("A daemon or its helpers killed at a ba
     expect((await finish(plan, started)).exitCode).toBeOneOf([137, 255])
   })
 
+  test("a conmon that hangs does not hold up a clean", async () => {
+    const plan = planOf(["sleep", "1000"])
+    await ask((r) => r.start(plan))
+    process.kill(conmonOf(plan), "SIGSTOP")
+    await ask((r) => r.clean(plan.id, plan.home))
+  })
+
   test("a run leaves no descriptor open and no mount in another container's conmon", async () => {
     const first = planOf(["true"])
     const other = planOf(["sleep", "1000"])
