@@ -36,7 +36,7 @@ const pump = (attachment: Attachment, socket: Duplex, wanted: Wanted, seen: () =
     attachment.read((stream, data) => {
       if (stream === 1 ? !wanted.stdout : !wanted.stderr) return true
       const more = socket.write(wanted.terminal ? data : frame(stream, data))
-      if (!more) socket.once("drain", attachment.resume)
+      if (!more) socket.once("drain", () => attachment.resume())
       return more
     }, () => {
       seen()

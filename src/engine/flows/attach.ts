@@ -31,7 +31,7 @@ export const attachTo = (id: string) =>
     yield* Effect.addFinalizer(() => Effect.sync(seen))
     const attachment = yield* Effect.acquireRelease(
       runtime.attach(id),
-      (attachment) => Effect.sync(attachment.close),
+      (attachment) => Effect.sync(() => attachment.close()),
     )
     return { attachment, seen }
   })
