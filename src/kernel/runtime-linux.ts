@@ -81,8 +81,8 @@ const send = (id: string, started: { pid: number; startTicks: number }, signal: 
   })
 
 /**
- * Pauses or resumes by the runtime, then waits until it is true: a version 1 freezer only begins, and
- * a process that just forks can escape it for a while. What cannot be frozen is left running.
+ * Pauses or resumes by the runtime, then waits until it is true: a version 1 freezer only begins,
+ * and a process that just forks can escape it for a while. What cannot be frozen is left running.
  */
 const setFrozen = (host: Host, id: string, frozen: boolean): Effect.Effect<void, RunFault> =>
   Effect.gen(function*() {

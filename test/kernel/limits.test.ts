@@ -62,7 +62,8 @@ describe.for(["crun", "runc"] as const)("Limits: %s", (runtime) => {
     test("one that the kernel refuses is a fault with the runtime's words", async () => {
       const plan = planOf(["sleep", "1000"])
       await ask((r) => r.start(plan))
-      const fault = await ask((r) => Effect.flip(r.limit(plan.id, { cpu: { quota: 1, period: 1 } })))
+      const absurd = { cpu: { quota: 1, period: 1 } }
+      const fault = await ask((r) => Effect.flip(r.limit(plan.id, absurd)))
       expect(fault.cause).toMatch(/cpu/)
     })
 
