@@ -23,7 +23,7 @@ export interface Keeper {
   readonly log: string | null
   readonly terminal: boolean
   readonly stdin: boolean
-  /** Close the container's stdin when the first client that attached leaves. */
+  /** Close the container's stdin when the first client that attached leaves; never a terminal's. */
   readonly stdinOnce: boolean
 }
 
@@ -45,7 +45,7 @@ const argumentsOf = (keeper: Keeper): readonly string[] => [
   "--no-sync-log",
   ...(keeper.terminal ? ["--terminal"] : []),
   ...(keeper.stdin ? ["--stdin"] : []),
-  ...(keeper.stdin && !keeper.stdinOnce ? ["--leave-stdin-open"] : []),
+  ...(keeper.stdin && (keeper.terminal || !keeper.stdinOnce) ? ["--leave-stdin-open"] : []),
 ]
 
 /** What became of a create: the container's first process, waiting to be started, or why not. */

@@ -9,6 +9,7 @@ import { Loop } from "../loop.ts"
 import { Networks } from "../networks.ts"
 import { Paths } from "../paths.ts"
 import { Planner } from "../planner.ts"
+import { makeSources } from "./sources.ts"
 
 /** A clean that the kernel refuses is tried again this often, then reported as it is. */
 const CLEANS_MOST = 8
@@ -45,6 +46,7 @@ export const containerHands = Effect.gen(function*() {
       if (order.attempt === "after-reboot") return lostToReboot
       const id = idOf(order)
       const row = rowOf(id)
+      yield* makeSources(row.terms as Terms)
       const network = yield* networks.claim(id, row.terms as Terms)
       const started = yield* runtime.start(planner.plan(row, network))
       yield* networks.publish(id)
