@@ -5,44 +5,18 @@ import type { ImageDefaults } from "../../src/oci/image-config.ts"
 import { ApiFault } from "../../src/api/faults.ts"
 import { agree, checkBody } from "../../src/api/schema/agree.ts"
 import { decodeGo } from "../../src/api/schema/decode.ts"
-import type { Defaults } from "../../src/api/schema/defaults.ts"
 import { CreateBody } from "../../src/api/schema/docker.ts"
+import { BUSYBOX, DEFAULTS, NOTHING } from "./agreeing.ts"
 import { signalName, signalNumber } from "../../src/api/schema/signals.ts"
 
-export const defaults: Defaults = {
-  logDriver: "json-file",
-  logOptions: {},
-  runtimes: ["runc", "io.containerd.runc.v2", "bare"],
-  shmBytes: 64 * 1024 * 1024,
-  cgroupVersion: 1,
-  ipcMode: "private",
-  init: false,
-  noNewPrivileges: false,
-  seccompProfile: "",
-  ulimits: [],
-  cpus: 2,
-  cpuset: "0-1",
-  memoryNodes: "0",
-  hostname: "vm",
-}
-const nothing: ImageDefaults = {
-  env: [], cmd: null, entrypoint: null, workingDir: "", user: "", labels: {}, exposedPorts: [],
-  volumes: [], stopSignal: "", stopTimeoutS: null, healthcheck: null, shell: null, onBuild: [],
-  argsEscaped: false,
-}
-const busybox: ImageDefaults = {
-  ...nothing,
-  cmd: ["sh"],
-  env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-}
 const ID = "b3e3e590abc70270b32ad83dc76fcde15be347396c5119cca669d8840273355c"
 const read = decodeGo(CreateBody, "CreateRequest")
 const known: Record<string, string> = { g1: "1".repeat(64) }
-const ask = (json: unknown, image = busybox) => {
+const ask = (json: unknown, image = BUSYBOX) => {
   const body = read(json)
-  checkBody(body, defaults)
+  checkBody(body, DEFAULTS)
   const asked = { id: "sha256:0", name: body.Image ?? "", defaults: image }
-  return agree(body, asked, ID, defaults, (name) => known[name] ?? null)
+  return agree(body, asked, ID, DEFAULTS, (name) => known[name] ?? null)
 }
 
 interface Verdict {
@@ -118,7 +92,7 @@ describe("a create body as Go reads it", () => {
 
 describe("request and image together", () => {
   const image: ImageDefaults = {
-    ...nothing,
+    ...NOTHING,
     env: ["PATH=/image", "A=image"],
     entrypoint: ["/entry"],
     cmd: ["run"],
