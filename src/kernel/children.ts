@@ -33,17 +33,23 @@ export function startChild({ nodePath, args, env, onMessage, onEnd }: ChildOptio
     serialization: "advanced",
     env: { ...process.env, ...env },
   })
+  let exited: string | null = null
   let ended = false
-  const end = (cause: string): void => {
-    if (ended) return
+  // The process may be gone before its last message has been read. (`close` cannot be used: Node
+  // does not emit it where this side disconnected.)
+  const end = (): void => {
+    if (exited === null || child.connected || ended) return
     ended = true
-    onEnd(cause)
+    onEnd(exited)
   }
   child.on("message", onMessage)
-  // `close` comes after `exit`, when the channel has been read to its end.
-  child.on("close", (code, signal) => end(signal === null ? `exit code ${code}` : signal))
+  child.on("disconnect", end)
+  child.on("exit", (code, signal) => {
+    exited = signal ?? `exit code ${code}`
+    end()
+  })
   child.on("error", (error) => {
-    if (child.pid === undefined) end(error.message)
+    if (child.pid === undefined) onEnd(error.message)
   })
   return {
     pid: child.pid ?? -1,

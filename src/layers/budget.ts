@@ -73,8 +73,8 @@ export class Budget<M extends Member> {
   /** Open while there is room to receive. */
   readonly #room = Latch.makeUnsafe(true)
   #gathering = false
-  /** The number of the checkpoint that the daemon has not answered yet. */
-  #outstanding: number | null = null
+  /** The checkpoint that the daemon has not answered yet, and whose fetches are in it. */
+  #outstanding: { readonly number: number; readonly ids: Set<number> } | null = null
   #number = 0
   /** When the last checkpoint was made, or the first byte came; null: nothing is in flight. */
   #lastMs: number | null = null
@@ -105,6 +105,9 @@ export class Budget<M extends Member> {
     if (seat === undefined) return
     this.#seats.delete(id)
     if (complete) this.#ended += seat.member.taken() - seat.saved
+    // Nobody is left whom the answer would concern: the others need not wait for it.
+    this.#outstanding?.ids.delete(id)
+    if (this.#outstanding?.ids.size === 0) this.#outstanding = null
     if (this.#seats.size === 0) {
       this.#lastMs = null
       this.#release()
@@ -172,11 +175,12 @@ export class Budget<M extends Member> {
     const parked = [...this.#seats.values()].filter(({ parked }) => parked)
     try {
       const states = this.#barrier(parked.map(({ member }) => member))
-      this.#outstanding = ++this.#number
+      const number = ++this.#number
+      this.#outstanding = { number, ids: new Set(parked.map(({ member }) => member.id)) }
       this.#endedSent = this.#ended
       for (const seat of parked) seat.sent = seat.member.taken()
       this.#send({
-        checkpoint: this.#number,
+        checkpoint: number,
         states: parked.map(({ member: { id } }, index) => ({ id, state: states[index]! })),
       })
     } catch (error) {
@@ -195,7 +199,7 @@ export class Budget<M extends Member> {
 
   /** The daemon has made a checkpoint durable. */
   saved(checkpoint: number): void {
-    if (checkpoint !== this.#outstanding) return
+    if (checkpoint !== this.#outstanding?.number) return
     this.#outstanding = null
     for (const seat of this.#seats.values()) seat.saved = seat.sent
     this.#ended -= this.#endedSent

@@ -24,6 +24,8 @@ export interface CarrierSettings {
   readonly certificatesPath: string
   /** A child without a job ends after this, and its memory goes back. */
   readonly idleMs: number
+  /** A child that does not stop a job within this is killed. */
+  readonly stopMs: number
   readonly backoffBaseMs: number
   readonly backoffMaxMs: number
   readonly connectTimeoutMs: number
@@ -36,6 +38,7 @@ export const CARRIER_DEFAULTS = {
   userAgent: "balenaEngine",
   certificatesPath: "/etc/balena-engine/certs.d",
   idleMs: 3_000,
+  stopMs: 5_000,
   backoffBaseMs: 2_000,
   backoffMaxMs: 300_000,
   connectTimeoutMs: 30_000,
@@ -46,8 +49,6 @@ export const CARRIER_DEFAULTS = {
 /** A young generation of 1 MiB, one helper thread, one malloc arena: a pull needs no more. */
 const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1", "--expose-gc"]
 const ENVIRONMENT = { MALLOC_ARENA_MAX: "1" }
-/** A child that does not stop a job within this is killed. */
-const STOP_MS = 5_000
 
 /** The extraction child of a real machine. */
 export const bodyLinux = (settings: CarrierSettings): Layer.Layer<Carrier> =>
@@ -158,7 +159,7 @@ class Office {
   )
 
   #start(): Live {
-    const { nodePath, childEntry, idleMs: _, ...begin } = this.#settings
+    const { nodePath, childEntry, idleMs: _idle, stopMs: _stop, ...begin } = this.#settings
     const live: Live = {
       child: startChild({
         nodePath,
@@ -242,12 +243,12 @@ class Office {
 
   /** In a fiber of its own: an interrupted one could not wait for a limited time. */
   readonly #stop = (live: Live, id: number): Effect.Effect<void> =>
-    Effect.gen(function*() {
+    Effect.gen({ self: this }, function*() {
       const listener = live.jobs.get(id)
       if (listener === undefined) return
       live.child.send({ _tag: "stop", id } satisfies ToChild)
       const settled = Effect.raceFirst(Deferred.await(listener.stopped), Deferred.await(live.ended))
-      const inTime = yield* Effect.timeoutOption(settled, STOP_MS)
+      const inTime = yield* Effect.timeoutOption(settled, this.#settings.stopMs)
       if (inTime._tag === "None") yield* killed(live)
     }).pipe(Effect.forkDetach, Effect.flatMap(Fiber.await), Effect.asVoid)
 }

@@ -1,3 +1,4 @@
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
@@ -217,10 +218,13 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
         const before = world.sent()
         const fetch = await run((carrier) =>
           Effect.gen(function*() {
-            const watch = keeper(new Map(), () => Effect.never)
+            const asked = yield* Deferred.make<void>()
+            const never = () => Effect.andThen(Deferred.succeed(asked, undefined), Effect.never)
+            const watch = keeper(new Map(), never)
             const fiber = yield* Effect.forkChild(carrier.fetch(jobOf(layer, world.directory()), watch))
+            yield* Deferred.await(asked)
             let sent = -1
-            while (sent !== world.sent() || sent === before) {
+            while (sent !== world.sent()) {
               sent = world.sent()
               yield* Effect.sleep(200)
             }

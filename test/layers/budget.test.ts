@@ -151,6 +151,23 @@ describe("the budget", () => {
       yield* budget.room
     })))
 
+  test("a checkpoint that nobody waits for any more keeps nobody waiting", () =>
+    run(Effect.gen(function*() {
+      const { sent, budget, member } = setup()
+      const a = member(1)
+      yield* a.take(80)
+      yield* a.park
+      budget.leave(1, false)
+      const b = member(2)
+      expect(yield* b.take(80)).toBe(true)
+      yield* b.park
+      budget.saved(1)
+      expect(yield* b.take(80)).toBe(false)
+      budget.saved(2)
+      expect(yield* b.take(1)).toBe(true)
+      expect(sent).toHaveLength(2)
+    })))
+
   test("a barrier that fails is the failure of all who waited for it, and of nobody else", () =>
     run(Effect.gen(function*() {
       const { sent, budget, member, fail } = setup()

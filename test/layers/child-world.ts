@@ -21,6 +21,9 @@ const ENTRY = join(import.meta.dirname, "../../src/layers/child.ts")
 /** A tar of `bytes` incompressible bytes in files of at most 1 MiB. */
 export async function randomTar(bytes: number): Promise<Buffer> {
   const pack = tar.pack()
+  for (let index = 0; index < 7; index += 1) {
+    pack.entry({ name: `d${index}/`, type: "directory", mtime: new Date(9e11), mode: 0o750 })
+  }
   for (let at = 0, index = 0; at < bytes; at += 1 << 20, index += 1) {
     const name = `d${index % 7}/file-${index}`
     pack.entry({ name, mtime: new Date(1e12 + index), mode: 0o640 }, randomBytes(Math.min(bytes - at, 1 << 20)))
