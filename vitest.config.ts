@@ -1,13 +1,13 @@
 import { defineConfig } from "vitest/config"
 
 /** `unit` needs no daemon; `whole` starts real ones, so its files run one after another. */
-const WHOLE = ["test/api/**/*.test.ts", "test/whole/**/*.test.ts"]
+const WHOLE = ["test/api/**/*.test.ts", "test/crash/**/*.test.ts", "test/e2e/**/*.test.ts"]
 
 export default defineConfig({
   test: {
     pool: "forks", // mounts, namespaces and signals belong to a process, not to a thread
-    testTimeout: 300_000, // only against hanging: no test measures time
-    hookTimeout: 300_000,
+    testTimeout: 120_000, // only against hanging: no test measures time
+    hookTimeout: 120_000,
     reporters: ["default", "./scripts/count.ts"],
     projects: [
       {
