@@ -7,7 +7,7 @@ import { busyboxImage } from "../images/busybox.ts"
 import { makeDisk, type Cut } from "./disk.ts"
 import { allowed, type Outcome, type Policy, type Step } from "./oracle.ts"
 import type { Rig } from "./rig.ts"
-import { Cutter, dataRootOf, restless, revive, verifyImages, waitFor } from "./scenario.ts"
+import { Cutter, dataRootOf, examine, verifyImages, waitFor } from "./scenario.ts"
 import type { Finding, Scenario } from "./scenario.ts"
 
 /** A life to be cut short: what one container is, and what is asked of it. */
@@ -143,35 +143,22 @@ const outcomeOf = async (socket: string, name: string): Promise<Outcome> => {
   return State.Status === "exited" ? `exited ${State.ExitCode}` : State.Status
 }
 
-const check = async (
-  rig: Rig,
-  cut: Cut,
-  known: readonly Lived[],
-  name: string,
-): Promise<Finding> => {
-  const violations: string[] = []
-  const kind = known.some(({ asked }) => asked) ? "something asked" : "at rest"
-  try {
-    await using revived = await revive(rig, cut, name)
-    const { socket } = revived.daemon
+const check = (rig: Rig, cut: Cut, known: readonly Lived[], name: string): Promise<Finding> =>
+  examine(rig, cut, name, async ({ daemon: { socket } }, draft) => {
+    draft.kind = known.some(({ asked }) => asked) ? "something asked" : "at rest"
     for (const life of known) {
       const answered = life.steps.slice(0, life.answered)
       const asked = life.asked ? life.steps[life.answered] ?? null : null
       const right = allowed(life.policy, answered, asked)
-      await settles(socket, life.name, right).catch((fault: Error) => violations.push(fault.message))
+      await settles(socket, life.name, right)
+        .catch((fault: Error) => draft.violations.push(fault.message))
     }
     await verifyImages(socket)
-    violations.push(...await runsNow(socket))
+    draft.violations.push(...await runsNow(socket))
     for (const { Id } of await askJson<readonly { Id: string }[]>(socket, "GET", ALL_CONTAINERS)) {
       await dockerDone(socket, ["rm", "--force", Id])
     }
-    violations.push(...restless(await revived.ended()))
-  } catch (fault) {
-    violations.push(fault instanceof Error ? fault.message : String(fault))
-  }
-  if (violations.length === 0) await cut.fsck().catch((fault) => violations.push(String(fault)))
-  return { label: cut.label, violations, refetched: null, kind }
-}
+  })
 
 const ALL_CONTAINERS = "/containers/json?all=1"
 

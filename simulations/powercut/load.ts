@@ -6,7 +6,7 @@ import { writeArchive } from "../images/archive.ts"
 import { blobBytes, imageId, type BuiltImage } from "../images/image.ts"
 import { makeDisk, type Cut } from "./disk.ts"
 import type { Rig } from "./rig.ts"
-import { Cutter, dataRootOf, restless, revive, verifyImages } from "./scenario.ts"
+import { Cutter, dataRootOf, examine, verifyImages } from "./scenario.ts"
 import type { Finding, Scenario } from "./scenario.ts"
 
 const TAG = "powercut/loaded:1"
@@ -48,30 +48,20 @@ export const loadScenario = (image: BuiltImage): Scenario =>
     }
   }
 
-const check = async (
+const check = (
   rig: Rig,
   image: BuiltImage,
   archive: string,
   cut: Cut,
   done: boolean,
   name: string,
-): Promise<Finding> => {
-  const violations: string[] = []
-  let kind = "?"
-  try {
-    await using revived = await revive(rig, cut, name)
-    const { socket } = revived.daemon
+): Promise<Finding> =>
+  examine(rig, cut, name, async ({ daemon: { socket } }, draft) => {
     const there = await verifyImages(socket)
-    kind = there.includes(imageId(image)) ? "whole" : "absent"
-    if (done && kind === "absent") violations.push("a finished load is not there")
+    draft.kind = there.includes(imageId(image)) ? "whole" : "absent"
+    if (done && draft.kind === "absent") draft.violations.push("a finished load is not there")
     await dockerDone(socket, ["load", "--input", archive])
     const named = (await images(socket)).find(({ RepoTags }) => RepoTags?.includes(TAG))
-    if (named?.Id !== imageId(image)) violations.push(`${TAG} names ${named?.Id}`)
+    if (named?.Id !== imageId(image)) draft.violations.push(`${TAG} names ${named?.Id}`)
     await verifyImages(socket)
-    violations.push(...restless(await revived.ended()))
-  } catch (fault) {
-    violations.push(fault instanceof Error ? fault.message : String(fault))
-  }
-  if (violations.length === 0) await cut.fsck().catch((fault) => violations.push(String(fault)))
-  return { label: cut.label, violations, refetched: null, kind }
-}
+  })

@@ -20,6 +20,7 @@ Cuts the power of a running engine N times and checks what every cut leaves behi
   --scenario NAME  pull | load | start | stop | remove (pull)
   --image NAME     large | bench | tools | base | demo: what is pulled or loaded (large)
   --rate MIB       how fast the registry sends, MiB a second (as fast as it can)
+  --log            prints what the engine logged after each cut with a violation
   --clean          only clear away what a killed run left behind
 `
 
@@ -70,6 +71,7 @@ const main = async (): Promise<number> => {
       scenario: { type: "string", default: "pull" },
       image: { type: "string", default: "large" },
       rate: { type: "string" },
+      log: { type: "boolean", default: false },
       clean: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -92,7 +94,10 @@ const main = async (): Promise<number> => {
   const scenario = scenarioNamed(values.scenario, image, rate)
   const findings = await powercut(scenario, Number(values.cuts), seed, (finding, index) => {
     const verdict = finding.violations.length === 0 ? "ok" : finding.violations.join("; ")
-    process.stdout.write(`${index} ${finding.label}, ${finding.kind}: ${verdict}\n`)
+    const { label, kind, refetched } = finding
+    const again = refetched === null ? "" : `, ${(refetched / 2 ** 20).toFixed(2)} MiB again`
+    process.stdout.write(`${index} ${label}, ${kind}${again}: ${verdict}\n`)
+    if (values.log && finding.violations.length > 0) process.stdout.write(`${finding.log}\n`)
   })
   const replay = ["--scenario", values.scenario, "--image", values.image, "--cuts", values.cuts]
   process.stdout.write(report(findings, [...replay, "--seed", String(seed)]))

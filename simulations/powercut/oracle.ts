@@ -56,8 +56,10 @@ export const allowed = (
 }
 
 const halfDone = (policy: Policy, asked: Step): readonly Outcome[] => {
-  // started, or told to stop, and then the power went: nobody saw how it ended
-  if (asked.what === "start" || asked.what === "stop" || asked.what === "exit") {
+  // a start that was promised is kept after the reboot
+  if (asked.what === "start") return ["running", `exited ${LOST}`]
+  // told to stop, and then the power went: nobody saw how it ended
+  if (asked.what === "stop" || asked.what === "exit") {
     return policy === "always" ? ["running"] : [`exited ${LOST}`]
   }
   // a forced removal ends it first

@@ -9,7 +9,7 @@ import { push } from "../images/push.ts"
 import { makeDisk, type Cut } from "./disk.ts"
 import { openGate, type Gate } from "./gate.ts"
 import type { Rig } from "./rig.ts"
-import { Cutter, dataRootOf, restless, revive, verifyImages, waitFor } from "./scenario.ts"
+import { Cutter, dataRootOf, examine, verifyImages, waitFor } from "./scenario.ts"
 import type { Finding, Revived, Scenario } from "./scenario.ts"
 
 /** At most this much may be fetched again after a cut, over all layers together. */
@@ -80,29 +80,23 @@ export const pullScenario = ({ image, rate }: PullOptions): Scenario =>
   }
 
 const check = async (world: World, cut: Cut, known: Known, name: string): Promise<Finding> => {
-  const violations: string[] = []
-  const label = `${cut.label} at ${(known.sent / 2 ** 20).toFixed(1)} MiB`
-  let refetched: number | null = null
-  let kind = "?"
-  try {
-    world.gate.reset()
-    await using revived = await revive(world.rig, cut, name)
-    kind = kindOf(revived, world)
-    if (known.done && kind !== "whole") violations.push("a finished pull is not there")
-    if (known.acknowledged && kind === "absent") violations.push("a pull was forgotten")
+  world.gate.reset()
+  return examine(world.rig, cut, name, async (revived, draft) => {
+    const { violations } = draft
+    draft.label += ` at ${(known.sent / 2 ** 20).toFixed(1)} MiB`
+    draft.kind = kindOf(revived, world)
+    if (known.done && draft.kind !== "whole") violations.push("a finished pull is not there")
+    if (known.acknowledged && draft.kind === "absent") violations.push("a pull was forgotten")
     await verifyImages(revived.daemon.socket)
-    if (kind === "resumed") await continues(revived, world)
+    if (draft.kind === "resumed") await continues(revived, world)
     else await pull(revived.daemon.socket, world.reference)
-    const missing = blobBytes(world.image) - known.sent
-    if (known.acknowledged) refetched = Math.max(0, world.gate.sent() - Math.max(0, missing))
-    if ((refetched ?? 0) > REFETCH_MAX) violations.push(`${refetched} bytes were fetched again`)
+    if (known.acknowledged) {
+      const missing = Math.max(0, blobBytes(world.image) - known.sent)
+      draft.refetched = Math.max(0, world.gate.sent() - missing)
+      if (draft.refetched > REFETCH_MAX) violations.push(`${draft.refetched} bytes fetched again`)
+    }
     violations.push(...await worksNow(revived, world))
-    violations.push(...restless(await revived.ended()))
-  } catch (fault) {
-    violations.push(fault instanceof Error ? fault.message : String(fault))
-  }
-  if (violations.length === 0) await cut.fsck().catch((fault) => violations.push(String(fault)))
-  return { label, violations, refetched, kind }
+  })
 }
 
 /** Whether the disk held the whole image, a pull of it that goes on by itself, or neither. */

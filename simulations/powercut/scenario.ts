@@ -19,6 +19,45 @@ export interface Finding {
   readonly refetched: number | null
   /** What the disk held: for the summary's groups. */
   readonly kind: string
+  /** The end of what the revived engine logged. */
+  readonly log: string
+}
+
+/** What a check has found so far; each scenario fills one in. */
+export interface Draft {
+  label: string
+  readonly violations: string[]
+  refetched: number | null
+  kind: string
+  log: string
+}
+
+/**
+ * Revives the engine on a cut's copy, lets `judge` write down what it finds, ends the engine, and looks
+ * for what has been left behind. Whatever is thrown on the way is a violation.
+ */
+export const examine = async (
+  rig: Rig,
+  cut: Cut,
+  name: string,
+  judge: (revived: Revived, draft: Draft) => Promise<void>,
+): Promise<Finding> => {
+  const draft: Draft = { label: cut.label, violations: [], refetched: null, kind: "?", log: "" }
+  const blame = (fault: unknown) =>
+    draft.violations.push(fault instanceof Error ? fault.message : String(fault))
+  try {
+    await using revived = await revive(rig, cut, name)
+    try {
+      await judge(revived, draft)
+      draft.violations.push(...restless(await revived.ended()))
+    } finally {
+      draft.log = revived.daemon.machine.log().slice(-8000)
+    }
+  } catch (fault) {
+    blame(fault)
+  }
+  if (draft.violations.length === 0) await cut.fsck().catch(blame)
+  return draft
 }
 
 /** One cut that is still to be checked. */
