@@ -31,9 +31,10 @@ function put(path: string, contents: string | Uint8Array, mode = 0o644): void {
  */
 const lazyHttp: Plugin = {
   name: "lazy-http",
-  setup: ({ onResolve, onLoad }) => {
-    onResolve({ filter: /^(node:)?https?$/ }, ({ path }) => ({ path, namespace: "lazy-http" }))
-    onLoad({ filter: /./, namespace: "lazy-http" }, ({ path }) => ({
+  setup: (build) => {
+    const filter = /^(node:)?https?$/
+    build.onResolve({ filter }, ({ path }) => ({ path, namespace: "lazy-http" }))
+    build.onLoad({ filter: /./, namespace: "lazy-http" }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule("${path}")`,
     }))
   },

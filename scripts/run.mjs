@@ -95,7 +95,8 @@ const installNpm = () => {
   say("installing npm packages")
   const npm = process.env.npm_execpath
   const [command, ...args] = npm?.endsWith(".js") ? [process.execPath, npm] : ["npm"]
-  args.push("install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund")
+  args.push("install", "--no-save", "--ignore-scripts")
+  args.push("--no-audit", "--no-fund", "--loglevel=error")
   const { status } = spawnSync(command, args, { cwd: ROOT, stdio: ["ignore", 2, 2] })
   // npm 10 may rewrite the lock even so; what is pinned is what is in the repository.
   if (!fs.readFileSync(lockPath).equals(lock)) fs.writeFileSync(lockPath, lock)
