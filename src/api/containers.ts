@@ -98,8 +98,11 @@ const stop = (call: Call) =>
   Effect.gen(function*() {
     const grace = yield* graceOf(call)
     const { id, terms } = yield* containerOf(call)
-    yield* Effect.mapError(engine.stopContainer(id, terms, grace), said("stop", call, id))
-    return noContent
+    const stopped = yield* Effect.mapError(
+      engine.stopContainer(id, terms, grace),
+      said("stop", call, id),
+    )
+    return stopped ? noContent : yield* ApiFault.of("notModified", "")
   })
 
 const restart = (call: Call) =>

@@ -128,9 +128,25 @@ const graceOf = (askedS: number | null, terms: Terms): number => {
   return seconds < 0 ? GRACE_MAX_MS : Math.min(seconds * 1000, GRACE_MAX_MS)
 }
 
-/** Stops a container; returns once its process has ended. `graceS` null: as agreed. */
-export const stopContainer = (id: string, terms: Terms, graceS: number | null) =>
-  asking(id, { type: "stop", graceMs: graceOf(graceS, terms) }, whenDown)
+/** Its process has ended, and only its traces are still being cleared away. */
+const ENDED: readonly unknown[] = ["cleaning", "failing"]
+
+/**
+ * Stops a container; returns once its process has ended. `graceS` null: as agreed. Answers whether
+ * there was anything to stop: a process, or a restart to come.
+ */
+export const stopContainer = (id: string, terms: Terms, graceS: number | null) => {
+  let wasDown = false
+  const outcome = (transition: Transition) => {
+    const { event, before } = transition
+    if (event.type === "stop" && ENDED.includes(before)) wasDown = terms.restart.policy === "no"
+    return whenDown(transition)
+  }
+  return Effect.map(
+    asking(id, { type: "stop", graceMs: graceOf(graceS, terms) }, outcome),
+    () => !wasDown,
+  )
+}
 
 /** Stops it if it runs, and starts it. */
 export const restartContainer = (id: string, terms: Terms, graceS: number | null) =>
