@@ -25,6 +25,8 @@ export const shouldUpgradeCallback = isHijack
 /** What became of a connection that may be hijacked. */
 interface Line {
   readonly socket: Duplex
+  /** What the stream runs over: often the same. */
+  readonly connection: Socket
   /** Bytes that came behind the request, already taken off the socket. */
   readonly early: Buffer
   readonly upgraded: boolean
@@ -53,9 +55,10 @@ export function acceptHijacks(server: Server, handler: Handler): void {
       const response = new ServerResponse(request)
       response.shouldKeepAlive = false
       response.assignSocket(socket as Socket)
-      response.on("finish", () => socket.end())
+      response.on("finish", () => hangUp(socket, request.socket))
       lines.set(request, {
         socket,
+        connection: request.socket,
         early,
         upgraded,
         response,
@@ -149,7 +152,7 @@ export const hijack = <E, R>(
     if (line === undefined) {
       return yield* invalid("error attaching to container, hijack connection missing")
     }
-    const { socket, response } = line
+    const { socket, connection, response } = line
     response.detachSocket(socket as Socket)
     response.end() // nothing more goes this way: what would answer sees that it has been
     const type = streamType(call.version, terminal)
@@ -161,16 +164,19 @@ export const hijack = <E, R>(
     if (line.early.length > 0) socket.unshift(line.early)
     yield* use(socket).pipe(
       Effect.raceFirst(closed(socket)),
-      Effect.ensuring(Effect.sync(() => hangUp(socket))),
+      Effect.ensuring(Effect.sync(() => hangUp(socket, connection))),
     )
     return HttpServerResponse.empty()
   })
 
-/** Lets what is written out, then closes both halves. */
-function hangUp(socket: Duplex): void {
+/** How long a client may take to close its side when we have closed ours. */
+const GOODBYE_MS = 500
+
+/** Lets what is written go out and closes our half; the whole once the client has closed its own. */
+function hangUp(socket: Duplex, connection: Socket): void {
   if (socket.destroyed) return
-  socket.resume() // what the client still sends is of no use, and must not keep the end from us
-  socket.end(() => socket.destroy())
+  socket.resume() // what it still sends is of no use, and must not keep its end from us
+  socket.end(() => connection.setTimeout(GOODBYE_MS, () => connection.destroy()))
 }
 
 const closed = (socket: Duplex): Effect.Effect<void> =>

@@ -6,7 +6,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { createServer, type Server } from "node:http"
-import type { ListenOptions } from "node:net"
+import type { ListenOptions, Socket } from "node:net"
 import { ApiFault, asFault, faultResponse, invalid, notFound } from "./faults.ts"
 import { acceptHijacks, shouldUpgradeCallback } from "./hijack.ts"
 import { compile, type Route } from "./route.ts"
@@ -36,30 +36,40 @@ const IDENTITY = {
   server: `balena-engine/${ENGINE_VERSION} (linux)`,
 }
 
-/** How long a client that is still being answered may take when the engine goes down. */
-const GOODBYE_MS = 500
+/** Room for what clients put into a header: credentials may be a token of many kilobytes. */
+const HEADER_BYTES_MAX = 128 * 1024
 
 /**
- * Serves the routes on every listener until the scope closes; then it takes no more, interrupts
- * what is still being answered, and closes the connections.
+ * Serves the routes on every listener until the scope closes: then it takes no more, interrupts what
+ * is still being answered, and closes the connections.
  */
 export const serve = Effect.fnUntraced(function*<R>(
   routes: readonly Route<R>[],
   listeners: readonly Listener[],
 ) {
   const scope = yield* Effect.scope
+  const servers: Server[] = []
+  const connections = new Set<Socket>()
+  // In reverse: what is added first is done last.
+  yield* Scope.addFinalizer(scope, goodbye(servers, connections))
   const calls = yield* Scope.fork(scope, "parallel")
+  yield* Scope.addFinalizer(scope, Effect.sync(() => servers.forEach((server) => server.close())))
   const handler = yield* NodeHttpServer.makeHandler(answering(routes), { scope: calls })
   for (const listener of listeners) {
     const server = createServer({
       shouldUpgradeCallback,
+      maxHeaderSize: HEADER_BYTES_MAX,
       requestTimeout: 0, // an image may take longer than any limit to come in
       keepAliveTimeout: 0, // as Go's: the client decides
+    })
+    server.on("connection", (socket) => {
+      connections.add(socket)
+      socket.once("close", () => connections.delete(socket))
     })
     server.on("request", handler)
     acceptHijacks(server, handler)
     yield* bind(server, listener)
-    yield* Scope.addFinalizer(scope, close(server))
+    servers.push(server)
   }
 })
 
@@ -77,16 +87,17 @@ const bind = Effect.fnUntraced(function*(server: Server, { name, listen, before,
   yield* bound ?? Effect.void
 })
 
-const close = (server: Server): Effect.Effect<void> =>
-  Effect.callback<void>((resume) => {
-    server.close(() => resume(Effect.void))
-    server.closeIdleConnections()
-  }).pipe(
-    Effect.timeoutOrElse({
-      duration: GOODBYE_MS,
-      orElse: () => Effect.sync(() => server.closeAllConnections()),
-    }),
-  )
+/** What was being answered has ended by now: what is open still is idle, or nobody reads it. */
+const goodbye = (servers: readonly Server[], connections: ReadonlySet<Socket>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    for (const socket of connections) socket.destroy()
+    return Effect.forEach(servers, closed, { discard: true })
+  })
+
+const closed = (server: Server): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    server.close(() => resume(Effect.void)) // answers also for one that is closed already
+  })
 
 /** The whole API as one Effect: finds the route, answers, or words the fault. */
 function answering<R>(routes: readonly Route<R>[]) {

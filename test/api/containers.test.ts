@@ -222,7 +222,7 @@ describe.skipIf(why !== null)(`containers by the socket${why === null ? "" : ` (
       raw.socket.pause()
       const sent = Buffer.alloc(1 << 20, "0123456789abcdef")
       raw.socket.end(sent)
-      await new Promise((resolve) => setImmediate(resolve))
+      await new Promise((resolve) => setTimeout(resolve, 700))
       raw.socket.resume()
       await raw.end()
       expect(unframed(bodyOf(raw.received))[0] === sent.toString()).toBe(true)

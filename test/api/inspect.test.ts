@@ -46,7 +46,7 @@ function created({ body: json, inspect }: { body: any; inspect: any }): Containe
     network: null,
     upMs: 0,
     home: "/data/containers/x",
-    lower: ["/data/overlay2/1/diff"],
+    lower: () => ["/data/overlay2/1/diff"],
     rootfs: "/run/x/rootfs",
   }
 }

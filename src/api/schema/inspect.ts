@@ -134,7 +134,7 @@ export function inspected(view: ContainerView) {
     GraphDriver: {
       Name: "overlay2",
       Data: {
-        LowerDir: view.lower.join(":"),
+        LowerDir: view.lower().join(":"),
         MergedDir: view.rootfs,
         UpperDir: `${home}/upper`,
         WorkDir: `${home}/work`,

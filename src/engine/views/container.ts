@@ -35,7 +35,7 @@ export interface ContainerView {
   readonly upMs: number
   /** Where its own files are, and the directories of its image, uppermost first. */
   readonly home: string
-  readonly lower: readonly string[]
+  readonly lower: () => readonly string[]
   /** Where its root file system is mounted while it runs. */
   readonly rootfs: string
 }
@@ -107,10 +107,11 @@ const viewing = Effect.gen(function*() {
       network: row.state.network as NetworkState | null,
       upMs: pid === 0 ? 0 : Math.max(0, monoMs - startedMonoMs),
       home: paths.container(row.id),
-      lower: row.layers.flatMap((address) => {
-        const layer = store.layers.get(address)
-        return layer === undefined ? [] : [`${paths.layer(layer.id)}/diff`]
-      }).reverse(),
+      lower: () =>
+        row.layers.flatMap((address) => {
+          const layer = store.layers.get(address)
+          return layer === undefined ? [] : [`${paths.layer(layer.id)}/diff`]
+        }).reverse(),
       rootfs: bundleOf(paths.execRoot, row.id).rootfs,
     }
   }
