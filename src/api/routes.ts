@@ -2,6 +2,7 @@ import type { Defaults } from "../engine/defaults.ts"
 import { containerStreamRoutes } from "./container-streams.ts"
 import { containerViewRoutes } from "./container-views.ts"
 import { containerRoutes } from "./containers.ts"
+import { debugRoutes } from "./debug.ts"
 import { eventRoutes } from "./events.ts"
 import { imageRoutes } from "./images.ts"
 import { missingRoutes } from "./missing.ts"
@@ -13,6 +14,7 @@ import { type Shown, systemRoutes } from "./system.ts"
 const all = (settings: Shown, defaults: Defaults) =>
   [
     ...systemRoutes(settings),
+    ...debugRoutes,
     ...imageRoutes,
     ...eventRoutes,
     ...containerRoutes(defaults),

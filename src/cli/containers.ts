@@ -198,8 +198,9 @@ async function attachTo(
   try {
     if (starts) await client.json("POST", `/containers/${id}/start`)
     if (tty) await keepSize(client, id)
-    return await joined === "detached" ? 0 : await exit()
+    return await joined === "detached" ? 0 : await exit.code()
   } finally {
+    exit.forget()
     attached.socket.destroy()
     unforward()
   }

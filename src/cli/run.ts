@@ -1,5 +1,5 @@
 import * as fs from "node:fs"
-import { ClientError, type Client } from "../api/client.ts"
+import { ClientError, textOf, type Client } from "../api/client.ts"
 import { count, flag, lettered, parse, UsageError } from "./argv.ts"
 import { CREATE_FLAGS, createBody, type CreateGiven, type Streams } from "./create.ts"
 import { pullImage } from "./pull.ts"
@@ -100,32 +100,37 @@ async function inForeground(
   try {
     await client.json("POST", `/containers/${id}/start`)
     if (tty) await keepSize(client, id)
-    if (await joined === "detached") return 0
-    return await exit()
+    return await joined === "detached" ? 0 : await exit.code()
   } catch (error) {
     attached.socket.destroy()
     await joined.catch(() => null)
     throw error
   } finally {
+    exit.forget()
     unforward()
   }
 }
 
-/** Starts to wait, and answers once the daemon has heard it; call what comes back to go on. */
-export async function exitOf(client: Client, id: string, condition: string) {
+/** A wait that the daemon has heard: `code` gives the exit code once there is one. */
+interface Exit {
+  readonly code: () => Promise<number>
+  readonly forget: () => void
+}
+
+/** Starts to wait for a container's end, and answers once the daemon has heard it. */
+export async function exitOf(client: Client, id: string, condition: string): Promise<Exit> {
   const response = await client.request("POST", `/containers/${id}/wait`, { query: { condition } })
-  const chunks: Buffer[] = []
-  response.on("data", (chunk: Buffer) => chunks.push(chunk))
-  const ended = new Promise<void>((resolve) => response.once("close", () => resolve()))
-  return async (): Promise<number> => {
-    await ended
-    const text = Buffer.concat(chunks).toString("utf8")
-    if (text === "") throw new ClientError(`the daemon went away while ${shortId(id)} ran`, 0)
-    const { StatusCode, Error: fault } = JSON.parse(text) as {
+  const text = textOf(response)
+  text.catch(() => null) // read or not, a lost connection is told by `code`
+  const code = async (): Promise<number> => {
+    const answer = await text.catch(() => "")
+    if (answer === "") throw new ClientError(`the daemon went away while ${shortId(id)} ran`, 0)
+    const { StatusCode, Error: fault } = JSON.parse(answer) as {
       StatusCode: number
       Error?: { Message: string } | null
     }
     if (fault) process.stderr.write(`Error waiting for container: ${fault.Message}\n`)
     return StatusCode
   }
+  return { code, forget: () => response.destroy() }
 }
