@@ -1,9 +1,11 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import * as engine from "../engine/requests/container.ts"
 import { sizesOf } from "../engine/views/sizes.ts"
-import { type ContainerView, listContainers } from "../engine/views/container.ts"
+import { type ContainerView, listContainers, viewContainer } from "../engine/views/container.ts"
 import { findImage } from "../engine/views/image.ts"
+import { statsOf } from "../engine/views/stats.ts"
 import { processesOf, TopFault } from "../engine/views/top.ts"
 import { containerOf } from "./containers.ts"
 import { ApiFault, conflict, notYet } from "./faults.ts"
@@ -12,7 +14,8 @@ import { attempt, type Call, route } from "./route.ts"
 import { CONTAINER_FILTERS, containerFilter, meansAll } from "./schema/filters.ts"
 import { inspected } from "./schema/inspect.ts"
 import { listed } from "./schema/list.ts"
-import { json } from "./stream.ts"
+import { statsLine } from "./schema/stats.ts"
+import { json, jsonLines } from "./stream.ts"
 import { timeOf } from "./time.ts"
 
 /** What each name leads to, asked once per name. */
@@ -103,6 +106,34 @@ const prune = (call: Call) =>
     return json({ ContainersDeleted: removed.length === 0 ? null : removed, SpaceReclaimed: bytes })
   })
 
+/** How far apart two samples are. */
+const SAMPLE_EVERY = "1 second"
+
+const stats = (call: Call) =>
+  Effect.gen(function*() {
+    const { query, request } = call
+    const { id } = yield* containerOf(call)
+    // Asked anew each time: it may be stopped, started and renamed meanwhile.
+    const sample = Effect.gen(function*() {
+      const view = yield* viewContainer(id)
+      return { view, usage: yield* statsOf(view), ms: yield* Clock.currentTimeMillis }
+    })
+    type Sampled = Effect.Success<typeof sample>
+    const shown = (now: Sampled, before: Sampled | null) => statsLine(id, now.view.name, now, before)
+    if (!queryBool(query, "stream", true)) {
+      const first = yield* sample
+      if (queryBool(query, "one-shot") || first.usage === null) return json(shown(first, null))
+      return json(shown(yield* Effect.delay(sample, SAMPLE_EVERY), first))
+    }
+    const steps = Stream.unfold(null as Sampled | null, (before) =>
+      Effect.map(
+        before === null ? sample : Effect.delay(sample, SAMPLE_EVERY),
+        (now) => [shown(now, before), now] as const,
+      ))
+    const untilGone = Stream.catchCause(steps, () => Stream.empty)
+    return yield* jsonLines(request, untilGone)
+  })
+
 const missing = (what: string) => (call: Call) => Effect.andThen(containerOf(call), Effect.fail(notYet(what)))
 
 /** Routes that look at containers, or at all of them. */
@@ -112,5 +143,5 @@ export const containerViewRoutes = [
   route("GET", "/containers/{name}/json", inspect),
   route("GET", "/containers/{name}/top", top),
   route("GET", "/containers/{name}/changes", missing("listing a container's changes")),
-  route("GET", "/containers/{name}/stats", missing("statistics of a container")),
+  route("GET", "/containers/{name}/stats", stats),
 ]
