@@ -58,11 +58,13 @@ const pump = (attachment: Attachment, socket: Duplex, wanted: Wanted, seen: () =
     })
   })
 
+const EVERYTHING = { sinceNs: null, untilNs: null, tail: null, follow: false }
+
 /** What the container has written before now, in front of what it writes from now on. */
 const replay = (view: ContainerView, socket: Duplex, wanted: Wanted) =>
   Effect.gen(function*() {
     const { stdout, stderr, terminal } = wanted
-    const all: LogsWanted = { stdout, stderr, sinceNs: null, untilNs: null, tail: null, follow: false }
+    const all: LogsWanted = { ...EVERYTHING, stdout, stderr }
     const messages = yield* logsOf(view.id, view.home, all)
     const write = ({ stream, data }: LogMessage) =>
       Effect.callback<void>((resume) => {
@@ -143,7 +145,8 @@ const logs = (call: Call) =>
     }))
     const view = yield* containerOf(call)
     if (view.terms.log.driver === "none") {
-      return yield* ApiFault.of("notImplemented", "configured logging driver does not support reading")
+      const why = "configured logging driver does not support reading"
+      return yield* ApiFault.of("notImplemented", why)
     }
     const shown = shower(view.terms.terminal, {
       times: queryBool(query, "timestamps"),
@@ -154,7 +157,7 @@ const logs = (call: Call) =>
     return yield* streamed(call.request, streamType(call.version, view.terms.terminal), bytes)
   })
 
-/** A message as it is sent: with what it is to begin with, and in a frame unless it is a terminal's. */
+/** A message as it is sent: behind what is asked for, and in a frame unless it is a terminal's. */
 const shower = (terminal: boolean, { times, details }: { times: boolean; details: boolean }) => {
   const head = (message: LogMessage) => `${times ? `${message.time} ` : ""}${details ? " " : ""}`
   return (message: LogMessage): Buffer => {

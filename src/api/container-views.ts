@@ -22,7 +22,10 @@ import { timeOf } from "./time.ts"
 const imagesBy = Effect.fnUntraced(function*(names: Iterable<string>) {
   const found = new Map<string, string | null>()
   for (const name of new Set(names)) {
-    const image = yield* Effect.match(findImage(name), { onFailure: () => null, onSuccess: ({ imageId }) => imageId })
+    const image = yield* Effect.match(findImage(name), {
+      onFailure: () => null,
+      onSuccess: ({ imageId }) => imageId,
+    })
     found.set(name, image)
   }
   return (name: string) => found.get(name) ?? null
@@ -34,9 +37,12 @@ const list = (call: Call) =>
     const filters = yield* attempt(() => queryFilters(query, CONTAINER_FILTERS))
     const limit = yield* attempt(() => queryInt(query, "limit", -1))
     const all = yield* listContainers
-    const imageOf = yield* imagesBy([...all.map((view) => view.imageName), ...filters.get("ancestor") ?? []])
-    const container = (name: string) =>
-      all.find(({ id, name: its }) => its === name.replace(/^\//, "") || id.startsWith(name)) ?? null
+    const ancestors = filters.get("ancestor") ?? []
+    const imageOf = yield* imagesBy([...all.map((view) => view.imageName), ...ancestors])
+    const container = (asked: string) => {
+      const plain = asked.replace(/^\//, "")
+      return all.find(({ id, name }) => name === plain || id.startsWith(plain)) ?? null
+    }
     const test = yield* attempt(() => containerFilter(filters, { imageOf, container }))
     const wantsAll = queryBool(query, "all") || limit > 0 || meansAll(filters)
     const shown = all
@@ -45,10 +51,12 @@ const list = (call: Call) =>
       .slice(0, limit > 0 ? limit : undefined)
     const now = yield* Clock.currentTimeMillis
     const withSizes = queryBool(query, "size")
+    // An image that has lost this name is called by its ID, as nothing else leads to it.
+    const nameOf = ({ image, imageName }: ContainerView) =>
+      imageOf(imageName) === image ? imageName : image
     return json(yield* Effect.all(shown.map((view) =>
       Effect.map(withSizes ? sizesOf(view) : Effect.succeed(null), (sizes) =>
-        // An image that has lost this name is called by its ID, as nothing else leads to it.
-        listed(view, imageOf(view.imageName) === view.image ? view.imageName : view.image, now, sizes))
+        listed(view, nameOf(view), now, sizes))
     )))
   })
 
@@ -70,7 +78,9 @@ const top = (call: Call) =>
     if (status === "restarting") {
       return yield* conflict(`Container ${id} is restarting, wait until the container is running`)
     }
-    if (status !== "running" && status !== "paused") return yield* conflict(`Container ${id} is not running`)
+    if (status !== "running" && status !== "paused") {
+      return yield* conflict(`Container ${id} is not running`)
+    }
     const args = wordsOf(call.query.get("ps_args") || "-ef")
     const { titles, rows } = yield* Effect.mapError(processesOf(id, args), (fault) =>
       fault instanceof TopFault ? ApiFault.of("system", fault.cause) : fault)
@@ -119,7 +129,8 @@ const stats = (call: Call) =>
       return { view, usage: yield* statsOf(view), ms: yield* Clock.currentTimeMillis }
     })
     type Sampled = Effect.Success<typeof sample>
-    const shown = (now: Sampled, before: Sampled | null) => statsLine(id, now.view.name, now, before)
+    const shown = (now: Sampled, before: Sampled | null) =>
+      statsLine(id, now.view.name, now, before)
     if (!queryBool(query, "stream", true)) {
       const first = yield* sample
       if (queryBool(query, "one-shot") || first.usage === null) return json(shown(first, null))
@@ -134,7 +145,8 @@ const stats = (call: Call) =>
     return yield* jsonLines(request, untilGone)
   })
 
-const missing = (what: string) => (call: Call) => Effect.andThen(containerOf(call), Effect.fail(notYet(what)))
+const missing = (what: string) => (call: Call) =>
+  Effect.andThen(containerOf(call), Effect.fail(notYet(what)))
 
 /** Routes that look at containers, or at all of them. */
 export const containerViewRoutes = [

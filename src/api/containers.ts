@@ -31,8 +31,8 @@ const said = (wish: Wish, call: Call, id: string, name = "") => (fault: unknown)
   const asked = call.params["name"] ?? ""
   if (fault instanceof RequestFault) return worded(fault, wish, { id, asked, name })
   if (fault instanceof engine.NotStarted) {
-    const category = fault.exitCode === 126 || fault.exitCode === 127 ? "invalidParameter" : "system"
-    return ApiFault.of(category, fault.cause)
+    const isItsOwn = fault.exitCode === 126 || fault.exitCode === 127
+    return ApiFault.of(isItsOwn ? "invalidParameter" : "system", fault.cause)
   }
   if (fault instanceof engine.NotDone) {
     return ApiFault.of("system", `Cannot ${wish} container ${asked}: ${fault.cause}`)
@@ -56,16 +56,22 @@ const create = (defaults: Defaults) => (call: Call) =>
     yield* attempt(() => checkBody(body, defaults))
     const imageName = body.Image ?? ""
     if (imageName === "") return yield* invalid("No command specified")
-    const image = yield* Effect.mapError(viewImage(imageName), () => notFound(`No such image: ${tagged(imageName)}`))
+    const image = yield* Effect.mapError(
+      viewImage(imageName),
+      () => notFound(`No such image: ${tagged(imageName)}`),
+    )
     const id = yield* newId
     const resolve = yield* containerIds
+    const from = { id: image.row.id, name: imageName, defaults: image.config.config }
     const { terms, given, warnings } = yield* attempt(() =>
-      agree(body, { id: image.row.id, name: imageName, defaults: image.config.config }, id, defaults, resolve)
+      agree(body, from, id, defaults, resolve)
     )
     const creation = { id, name, image: image.row.id, imageName, terms, given }
     yield* Effect.mapError(engine.createContainer(creation), (fault) =>
       fault instanceof engine.SourceMissing
-        ? invalid(`invalid mount config for type "bind": bind source path does not exist: ${fault.path}`)
+        ? invalid(
+          `invalid mount config for type "bind": bind source path does not exist: ${fault.path}`,
+        )
         : said("create", call, id, name)(fault))
     return json({ Id: id, Warnings: warnings }, 201)
   })
@@ -78,7 +84,8 @@ const start = (call: Call) =>
   Effect.gen(function*() {
     if (Number(call.request.headers["content-length"] ?? 0) > 7) {
       return yield* invalid(
-        "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        "starting container with non-empty request body was deprecated since API v1.22 "
+          + "and removed in v1.24",
       )
     }
     if (call.query.get("checkpoint")) return yield* notYet("starting from a checkpoint")
@@ -120,7 +127,10 @@ const kill = (call: Call) =>
     const text = call.query.get("signal") || "SIGKILL"
     const number = yield* attempt(() => signalNumber(text === "0" ? "KILL" : text))
     const { id, terms } = yield* Effect.mapError(containerOf(call), (fault) =>
-      ApiFault.of(fault.category, `Cannot kill container: ${call.params["name"]}: ${fault.message}`))
+      ApiFault.of(
+        fault.category,
+        `Cannot kill container: ${call.params["name"]}: ${fault.message}`,
+      ))
     const last = isLast(number, signalNumber(terms.stopSignal))
     const deadly = number === SIGKILL
     yield* Effect.mapError(
@@ -153,7 +163,9 @@ const rename = (call: Call) =>
       attempt(() => nameOf(asked, `/${asked.replace(/^\//, "")}`)),
       (fault) => ApiFault.of(fault.category, `Error when allocating new name: ${fault.message}`),
     )
-    if (name === old) return yield* invalid("Renaming a container with the same name as its current name")
+    if (name === old) {
+      return yield* invalid("Renaming a container with the same name as its current name")
+    }
     yield* Effect.mapError(engine.renameContainer(id, name), said("rename", call, id, name))
     return noContent
   })
@@ -175,7 +187,8 @@ const update = (defaults: Defaults) => (call: Call) =>
     const body = yield* attempt(() => readUpdate(value) ?? {})
     const view = yield* containerOf(call)
     if (view.status === "removing" || view.status === "dead") {
-      return yield* conflict(`Cannot update container ${view.id}: container is marked for removal and cannot be "update"`)
+      const why = 'container is marked for removal and cannot be "update"'
+      return yield* conflict(`Cannot update container ${view.id}: ${why}`)
     }
     const { terms, given } = yield* attempt(() => updated(view, body, defaults))
     yield* Effect.mapError(
@@ -199,7 +212,8 @@ const SIZE_MAX = 65_535
 function size({ query }: Call, key: string): number {
   const value = queryInt(query, key, -1)
   if (value < 0 || value > SIZE_MAX) {
-    throw invalid(`invalid resize ${key === "h" ? "height" : "width"} ${JSON.stringify(query.get(key) ?? "")}`)
+    const side = key === "h" ? "height" : "width"
+    throw invalid(`invalid resize ${side} ${JSON.stringify(query.get(key) ?? "")}`)
   }
   return value
 }

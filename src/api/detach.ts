@@ -3,7 +3,14 @@ import { invalid } from "./faults.ts"
 /** Docker's own: ctrl-p, ctrl-q. */
 const DEFAULT_KEYS: readonly number[] = [16, 17]
 
-const CONTROLS: Readonly<Record<string, number>> = { "@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31 }
+const CONTROLS: Readonly<Record<string, number>> = {
+  "@": 0,
+  "[": 27,
+  "\\": 28,
+  "]": 29,
+  "^": 30,
+  _: 31,
+}
 
 /** Reads `ctrl-p,ctrl-q` or `a,ctrl-x`; nothing given is Docker's default. Throws `ApiFault`. */
 export function detachKeys(text: string | null): readonly number[] {
@@ -20,7 +27,7 @@ export function detachKeys(text: string | null): readonly number[] {
 const letter = (key: string): number | undefined =>
   key >= "a" && key <= "z" ? key.charCodeAt(0) - "a".charCodeAt(0) + 1 : undefined
 
-/** Looks for the keys in what is typed. Bytes that may begin them are held back until they do not. */
+/** Looks for the keys in what is typed. Bytes that may begin them are held back for as long. */
 export class DetachWatch {
   readonly #keys: readonly number[]
   #matched = 0

@@ -44,7 +44,7 @@ export const bodyOfHijacked = (request: HttpServerRequest.HttpServerRequest): st
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
-/** Hands every connection that is to be hijacked to `handler`, with a response it may still answer by. */
+/** Hands every connection to be hijacked to `handler`, with a response it may still answer by. */
 export function acceptHijacks(server: Server, handler: Handler): void {
   server.on("connection", takeOver)
   server.on("upgrade", (request, socket, head) => {
@@ -69,7 +69,7 @@ export function acceptHijacks(server: Server, handler: Handler): void {
   })
 }
 
-/** What of the HTTP parser we need: Node gives every socket one, and asks `onIncoming` what follows. */
+/** What of the HTTP parser we need: Node gives every socket one, and asks it what follows. */
 interface Parser {
   onIncoming: (request: IncomingMessage, keepAlive: boolean) => number
 }
@@ -131,7 +131,7 @@ function receive(
   socket.on("end", onEnd)
 }
 
-/** Docker's two media types of a hijacked stream: told apart only to those who know the newer one. */
+/** Docker's two media types of a stream, told apart only to those who know the newer one. */
 export const streamType = (version: string, terminal: boolean): string =>
   !terminal && speaks(version, "1.42")
     ? "application/vnd.docker.multiplexed-stream"
@@ -158,7 +158,8 @@ export const hijack = <E, R>(
     const type = streamType(call.version, terminal)
     socket.write(
       line.upgraded
-        ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`
+        ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\n`
+          + "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
         : "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n",
     )
     if (line.early.length > 0) socket.unshift(line.early)
@@ -172,7 +173,7 @@ export const hijack = <E, R>(
 /** How long a client may take to close its side when we have closed ours. */
 const GOODBYE_MS = 500
 
-/** Lets what is written go out and closes our half; the whole once the client has closed its own. */
+/** Lets what is written go out and closes our half; the whole once the client closed its own. */
 function hangUp(socket: Duplex, connection: Socket): void {
   if (socket.destroyed) return
   socket.resume() // what it still sends is of no use, and must not keep its end from us

@@ -39,7 +39,10 @@ const checkType = (type: string) =>
     )
 
 const parse = (text: string) =>
-  Effect.try({ try: () => JSON.parse(text) as unknown, catch: (error) => inGo(text, String(error)) })
+  Effect.try({
+    try: () => JSON.parse(text) as unknown,
+    catch: (error) => inGo(text, String(error)),
+  })
 
 /** What is wrong with a JSON text, in the words of Go's decoder, which clients know. */
 function inGo(text: string, error: string): ApiFault {

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import { notFound, notYet } from "./faults.ts"
-import { type Method, route } from "./route.ts"
+import { type Call, type Method, route } from "./route.ts"
 import { json } from "./stream.ts"
 
 /** What is still to come, and how a person would call it. */
@@ -29,10 +29,13 @@ const MISSING: readonly (readonly [Method, string, string])[] = [
   ["POST", "/volumes/prune", "making and removing volumes"],
 ]
 
-/** Routes that answer 501 and say what is missing; volumes can be looked for, and there are none. */
+const noVolume = ({ params }: Call) =>
+  Effect.fail(notFound(`get ${params["name"]}: no such volume`))
+
+/** Routes that answer 501 and say what is missing; volumes can be looked for: there are none. */
 export const missingRoutes = [
   ...MISSING.map(([method, path, what]) => route(method, path, () => Effect.fail(notYet(what)))),
   route("GET", "/volumes", () => Effect.succeed(json({ Volumes: [], Warnings: null }))),
-  route("GET", "/volumes/{name}", ({ params }) => Effect.fail(notFound(`get ${params["name"]}: no such volume`))),
-  route("DELETE", "/volumes/{name}", ({ params }) => Effect.fail(notFound(`get ${params["name"]}: no such volume`))),
+  route("GET", "/volumes/{name}", noVolume),
+  route("DELETE", "/volumes/{name}", noVolume),
 ]

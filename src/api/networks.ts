@@ -44,7 +44,8 @@ const FILTERS = ["dangling", "driver", "id", "label", "name", "scope", "type"]
 const list = (call: Call) =>
   Effect.gen(function*() {
     const filters = yield* attempt(() => queryFilters(call.query, FILTERS))
-    const any = (filter: string, test: (value: string) => boolean) => filters.get(filter)?.some(test) ?? true
+    const any = (filter: string, test: (value: string) => boolean) =>
+      filters.get(filter)?.some(test) ?? true
     const wanted = NAMES.filter((name) =>
       any("name", (value) => name.includes(value)) &&
       any("id", (value) => NETWORKS[name].id.startsWith(value)) &&

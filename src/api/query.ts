@@ -2,13 +2,13 @@ import { invalid } from "./faults.ts"
 
 const FALSE = new Set(["", "0", "no", "false", "none"])
 
-/** A boolean as Docker reads one: absent, empty, `0`, `no`, `false` and `none` are false, all else is true. */
+/** A boolean as Docker reads one: absent, empty, `0`, `no`, `false` and `none` are false. */
 export const queryBool = (query: URLSearchParams, key: string, otherwise = false): boolean => {
   const value = query.get(key)
   return value === null ? otherwise : !FALSE.has(value.trim().toLowerCase())
 }
 
-/** A whole number; absent and empty give `otherwise`. Throws Docker's (Go's) words for anything else. */
+/** A whole number; absent and empty give `otherwise`. Throws Go's words for anything else. */
 export const queryInt = (query: URLSearchParams, key: string, otherwise: number): number => {
   const value = query.get(key)
   if (value === null || value === "") return otherwise

@@ -66,7 +66,9 @@ export interface Match<R> {
 const VERSIONED = /^\/v([0-9.]+)(?=\/)/
 
 /** Makes a finder of routes; the first that fits wins. Paths fit with and without a version. */
-export function compile<R>(routes: readonly Route<R>[]): (method: string, path: string) => Match<R> | undefined {
+export function compile<R>(
+  routes: readonly Route<R>[],
+): (method: string, path: string) => Match<R> | undefined {
   const byPlace = new Map<string, Compiled<R>[]>()
   for (const { method, path, handler } of routes) {
     const source = path.replaceAll(".", "\\.").replace(/\{(\w+)\}/g, "(?<$1>.+)")

@@ -40,8 +40,8 @@ const IDENTITY = {
 const HEADER_BYTES_MAX = 128 * 1024
 
 /**
- * Serves the routes on every listener until the scope closes: then it takes no more, interrupts what
- * is still being answered, and closes the connections.
+ * Serves the routes on every listener until the scope closes: then it takes no more, interrupts
+ * what is still being answered, and closes the connections.
  */
 export const serve = Effect.fnUntraced(function*<R>(
   routes: readonly Route<R>[],
@@ -73,7 +73,8 @@ export const serve = Effect.fnUntraced(function*<R>(
   }
 })
 
-const bind = Effect.fnUntraced(function*(server: Server, { name, listen, before, bound }: Listener) {
+const bind = Effect.fnUntraced(function*(server: Server, listener: Listener) {
+  const { name, listen, before, bound } = listener
   yield* before ?? Effect.void
   yield* Effect.callback<void, ListenFault>((resume) => {
     const failed = (error: Error) =>
@@ -88,7 +89,7 @@ const bind = Effect.fnUntraced(function*(server: Server, { name, listen, before,
 })
 
 /** What was being answered has ended by now: what is open still is idle, or nobody reads it. */
-const goodbye = (servers: readonly Server[], connections: ReadonlySet<Socket>): Effect.Effect<void> =>
+const goodbye = (servers: readonly Server[], connections: ReadonlySet<Socket>) =>
   Effect.suspend(() => {
     for (const socket of connections) socket.destroy()
     return Effect.forEach(servers, closed, { discard: true })
@@ -140,5 +141,7 @@ function decoded(path: string): string | undefined {
 const worded = (cause: Cause.Cause<unknown>) => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   const answer = Effect.succeed(faultResponse(asFault(Cause.squash(cause))))
-  return Cause.hasDies(cause) ? Effect.andThen(Effect.logError("a request met a defect", cause), answer) : answer
+  return Cause.hasDies(cause)
+    ? Effect.andThen(Effect.logError("a request met a defect", cause), answer)
+    : answer
 }

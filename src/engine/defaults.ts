@@ -1,5 +1,6 @@
 import { cgroupVersion, hostName, textOf } from "../kernel/machine.ts"
 import { machineReport } from "../kernel/resources.ts"
+import type { Ulimit } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
 
 /** What of this machine and of the engine's settings decides how a request is completed. */
@@ -15,7 +16,7 @@ export interface Defaults {
   readonly noNewPrivileges: boolean
   /** The text of the profile a container gets that asks for none; empty: the built-in one. */
   readonly seccompProfile: string
-  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly ulimits: readonly Ulimit[]
   /** How many processors, and which: `0-3`. */
   readonly cpus: number
   readonly cpuset: string
@@ -30,10 +31,11 @@ const RUNTIMES = ["runc", "crun", "io.containerd.runc.v2", "io.containerd.runtim
 /** The defaults on this machine, under these settings. */
 export const defaultsOf = (settings: Settings): Defaults => {
   const { cpus } = machineReport()
+  const { defaultRuntime, runtimes } = settings
   return {
     logDriver: settings.logDriver,
     logOptions: settings.logOpts,
-    runtimes: [...new Set([settings.defaultRuntime, ...RUNTIMES, ...Object.keys(settings.runtimes)])],
+    runtimes: [...new Set([defaultRuntime, ...RUNTIMES, ...Object.keys(runtimes)])],
     shmBytes: settings.defaultShmBytes,
     ipcMode: settings.defaultIpcMode,
     cgroupVersion: cgroupVersion(),

@@ -9,7 +9,7 @@ import { join } from "node:path"
 
 const NAME = /^log(?:\.(\d+))?$/
 
-/** Paths of the log files in a container's directory, oldest first; none where nothing was ever written. */
+/** Paths of the log files in a container's directory, oldest first. */
 export const logFiles = (home: string): readonly string[] => {
   let names: string[]
   try {
@@ -94,7 +94,7 @@ export const readBackwards = (path: string, take: (line: Buffer) => boolean): nu
   }
 }
 
-/** Calls back whenever something may have changed about the files of a directory. Answers how to stop. */
+/** Calls back whenever a directory's files may have changed. Answers how to stop. */
 export const watchDirectory = (path: string, changed: () => void): () => void => {
   const watcher = watch(path, { persistent: false }, changed)
   watcher.on("error", changed)

@@ -83,9 +83,11 @@ function traffic(pid: number): Record<string, Traffic> {
   return Object.fromEntries(
     lines.map((line): [string, Traffic] => {
       const [name = "", counts = ""] = line.split(":")
-      const [rxBytes = 0, rxPackets = 0, rxErrors = 0, rxDropped = 0, , , , ,
-        txBytes = 0, txPackets = 0, txErrors = 0, txDropped = 0] = counts.trim().split(/\s+/).map(Number)
-      return [name.trim(), { rxBytes, rxPackets, rxErrors, rxDropped, txBytes, txPackets, txErrors, txDropped }]
+      const columns = counts.trim().split(/\s+/).map(Number)
+      const [rxBytes = 0, rxPackets = 0, rxErrors = 0, rxDropped = 0] = columns
+      const [txBytes = 0, txPackets = 0, txErrors = 0, txDropped = 0] = columns.slice(8)
+      const received = { rxBytes, rxPackets, rxErrors, rxDropped }
+      return [name.trim(), { ...received, txBytes, txPackets, txErrors, txDropped }]
     }).filter(([name]) => name !== "lo"),
   )
 }
@@ -100,12 +102,15 @@ const limit = (path: string): number | null => {
 const machineMemory = (): number =>
   Number(/^MemTotal:\s+(\d+) kB$/m.exec(text("/proc/meminfo"))?.[1] ?? 0) * 1024
 
+/** Of rows `device way bytes`, all devices together. */
+const sum = (rows: readonly (readonly string[])[], way: string): number =>
+  rows.reduce((all, [, which, bytes]) => (which === way ? all + Number(bytes) : all), 0)
+
 type Groups = Omit<Usage, "machineCpuNs" | "cpus" | "networks">
 
 function version2(directory: string): Groups {
   const cpu = table(join(directory, "cpu.stat"))
   const io = [...text(join(directory, "io.stat")).matchAll(/\b([rw])bytes=(\d+)/g)]
-  const sum = (way: string) => io.reduce((all, [, which, n]) => which === way ? all + Number(n) : all, 0)
   return {
     cpuNs: (cpu["usage_usec"] ?? 0) * NS_PER_US,
     cpuUserNs: (cpu["user_usec"] ?? 0) * NS_PER_US,
@@ -118,8 +123,8 @@ function version2(directory: string): Groups {
     memoryStats: table(join(directory, "memory.stat")),
     pids: number(join(directory, "pids.current")),
     pidsMax: limit(join(directory, "pids.max")),
-    readBytes: sum("r"),
-    writtenBytes: sum("w"),
+    readBytes: sum(io, "r"),
+    writtenBytes: sum(io, "w"),
   }
 }
 
@@ -127,8 +132,8 @@ function version1(pid: number): Groups {
   const [cpu, acct, memory, pids, block] = ["cpu", "cpuacct", "memory", "pids", "blkio"]
     .map((controller) => groupOf(pid, controller)) as [string, string, string, string, string]
   const throttling = table(join(cpu, "cpu.stat"))
-  const io = text(join(block, "blkio.throttle.io_service_bytes")).split("\n").map((line) => line.split(" "))
-  const sum = (way: string) => io.reduce((all, [, which, n]) => which === way ? all + Number(n) : all, 0)
+  const io = text(join(block, "blkio.throttle.io_service_bytes")).split("\n")
+    .map((line) => line.split(" "))
   return {
     cpuNs: number(join(acct, "cpuacct.usage")),
     cpuUserNs: number(join(acct, "cpuacct.usage_user")),
@@ -141,8 +146,8 @@ function version1(pid: number): Groups {
     memoryStats: table(join(memory, "memory.stat")),
     pids: number(join(pids, "pids.current")),
     pidsMax: limit(join(pids, "pids.max")),
-    readBytes: sum("Read"),
-    writtenBytes: sum("Write"),
+    readBytes: sum(io, "Read"),
+    writtenBytes: sum(io, "Write"),
   }
 }
 

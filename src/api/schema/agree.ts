@@ -80,7 +80,7 @@ export function agree(
   return { terms, given, warnings: warningsOf(given, mounts.volumes) }
 }
 
-/** Docker's name for a container that was given none is its short ID; the host's name on the host's network. */
+/** One that was given no name is called by its short ID; on the host's network, as the host. */
 function identity(config: Config, host: HostConfig, id: string, defaults: Defaults) {
   const shared = host.NetworkMode === "host" || host.UTSMode === "host"
   return { Hostname: config.Hostname || (shared ? defaults.hostname : id.slice(0, 12)) }
@@ -103,13 +103,15 @@ function decided(host: HostConfig, defaults: Defaults): HostConfig {
   const restart = restartOf(host.RestartPolicy)
   const { PidsLimit: pids = 0, MaskedPaths: masked, ReadonlyPaths: readonly, ...rest } = host
   const privileged = host.Privileged === true
+  const seesGroups = privileged || defaults.cgroupVersion === 1
   return {
     ...rest,
     LogConfig: { Type: log.driver, Config: log.options },
-    RestartPolicy: host.RestartPolicy ?? { Name: restart.policy, MaximumRetryCount: restart.retries },
+    RestartPolicy: host.RestartPolicy ??
+      { Name: restart.policy, MaximumRetryCount: restart.retries },
     NetworkMode: host.NetworkMode || "default",
     IpcMode: host.IpcMode || defaults.ipcMode,
-    CgroupnsMode: host.CgroupnsMode || (privileged || defaults.cgroupVersion === 1 ? "host" : "private"),
+    CgroupnsMode: host.CgroupnsMode || (seesGroups ? "host" : "private"),
     ShmSize: host.ShmSize || defaults.shmBytes,
     Runtime: host.Runtime || defaults.runtimes[0]!,
     MemorySwap: swapOf(host),
@@ -185,7 +187,8 @@ function termsOf(
 const imageAnnotations = (labels: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(labels).filter(([name]) => name.startsWith("io.balena.image.")))
 
-function warningsOf({ Config: config, HostConfig: host }: Given, volumes: readonly string[]): string[] {
+function warningsOf(given: Given, volumes: readonly string[]): string[] {
+  const { Config: config, HostConfig: host } = given
   for (const port of Object.keys(config.ExposedPorts ?? {})) portOf(port)
   const isHost = host.NetworkMode === "host"
   const publishes = Object.keys(host.PortBindings ?? {}).length > 0
@@ -194,7 +197,8 @@ function warningsOf({ Config: config, HostConfig: host }: Given, volumes: readon
       ? ["Published ports are discarded when using host network mode"]
       : []),
     ...volumes.map((path) =>
-      `The volume ${path} is kept in the container itself: volumes are not supported by this engine yet.`
+      `The volume ${path} is kept in the container itself: `
+      + "volumes are not supported by this engine yet."
     ),
   ]
 }

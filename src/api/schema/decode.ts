@@ -8,8 +8,8 @@ import { invalid } from "../faults.ts"
  * out, and a wrong type is refused by name. Numbers are whole, as every one of Docker's is.
  * Throws `ApiFault`.
  */
-export const decodeGo = <S extends Schema.Constraint>(schema: S, name: string) => (value: unknown): S["Type"] =>
-  take(schema.ast, value, name) as S["Type"]
+export const decodeGo = <S extends Schema.Constraint>(schema: S, name: string) =>
+  (value: unknown): S["Type"] => take(schema.ast, value, name) as S["Type"]
 
 type AST = SchemaAST.AST
 
@@ -35,7 +35,9 @@ function take(ast: AST, value: unknown, place: string): unknown {
 }
 
 function takeObject(ast: SchemaAST.Objects, value: unknown, place: string): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return refuse(ast, value, place)
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return refuse(ast, value, place)
+  }
   const entries = Object.entries(value)
   const values = ast.indexSignatures[0]?.type
   if (values !== undefined) {
@@ -66,8 +68,20 @@ function takeArray(ast: SchemaAST.Arrays, value: unknown, place: string): unknow
 }
 
 /** Go's zero value: what null is inside a list or a map. */
-const zero = (ast: AST): unknown =>
-  ast._tag === "String" ? "" : ast._tag === "Number" ? 0 : ast._tag === "Boolean" ? false : ast._tag === "Arrays" ? [] : {}
+const zero = (ast: AST): unknown => {
+  switch (ast._tag) {
+    case "String":
+      return ""
+    case "Number":
+      return 0
+    case "Boolean":
+      return false
+    case "Arrays":
+      return []
+    default:
+      return {}
+  }
+}
 
 const goKinds = { String: "string", Boolean: "boolean" } as const
 
@@ -82,7 +96,9 @@ const goType = (ast: AST): string => {
     case "Arrays":
       return `[]${goType(ast.rest[0]!)}`
     case "Objects":
-      return ast.indexSignatures.length > 0 ? `map[string]${goType(ast.indexSignatures[0]!.type)}` : "struct"
+      return ast.indexSignatures.length === 0
+        ? "struct"
+        : `map[string]${goType(ast.indexSignatures[0]!.type)}`
     default:
       return "string"
   }
@@ -97,5 +113,6 @@ function refuse(ast: AST, value: unknown, place: string): never {
     ? `number ${value}`
     : typeof value
   const where = place.includes(".") ? `struct field ${place}` : `value`
-  throw invalid(`invalid JSON: json: cannot unmarshal ${kind} into Go ${where} of type ${goType(ast)}`)
+  const type = goType(ast)
+  throw invalid(`invalid JSON: json: cannot unmarshal ${kind} into Go ${where} of type ${type}`)
 }

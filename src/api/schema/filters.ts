@@ -47,10 +47,13 @@ function byStatus(values: readonly string[]): Test {
 
 function byExit(values: readonly string[]): Test {
   const codes = values.map((value) => {
-    if (!/^-?\d+$/.test(value)) throw invalid(`strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`)
+    if (!/^-?\d+$/.test(value)) {
+      throw invalid(`strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`)
+    }
     return Number(value)
   })
-  return ({ status, state }) => status !== "running" && state.startedMs !== 0 && codes.includes(state.exitCode)
+  return ({ status, state }) =>
+    status !== "running" && state.startedMs !== 0 && codes.includes(state.exitCode)
 }
 
 function byHealth(values: readonly string[]): Test {
@@ -64,7 +67,8 @@ function byHealth(values: readonly string[]): Test {
 function portRange(text: string, filter: string) {
   const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(text)
   if (match === null) {
-    throw invalid(`error while looking up for ${filter} ${text}: invalid port specification: "${text}"`)
+    const why = `invalid port specification: "${text}"`
+    throw invalid(`error while looking up for ${filter} ${text}: ${why}`)
   }
   const [, first, last = first, protocol = "tcp"] = match
   return (port: number | null, which: string) =>
@@ -74,7 +78,8 @@ function portRange(text: string, filter: string) {
 const byPublished: Maker = (values) => {
   const ranges = values.map((value) => portRange(value, "publish"))
   return (view) =>
-    openPorts(view).some(({ hostPort, protocol }) => ranges.some((fits) => fits(hostPort, protocol)))
+    openPorts(view)
+      .some(({ hostPort, protocol }) => ranges.some((fits) => fits(hostPort, protocol)))
 }
 
 const byExposed: Maker = (values) => {
@@ -135,4 +140,5 @@ export function containerFilter(filters: Filters, lookups: Lookups): Test {
 }
 
 /** A list that asks for a state or an exit code means all containers, running or not. */
-export const meansAll = (filters: Filters): boolean => filters.has("status") || filters.has("exited")
+export const meansAll = (filters: Filters): boolean =>
+  filters.has("status") || filters.has("exited")

@@ -101,7 +101,9 @@ const CONFIG_DEFAULTS = {
 const bindings = (ports: HostConfig["PortBindings"]) =>
   ports === undefined ? {} : {
     PortBindings: Object.fromEntries(
-      Object.entries(ports).map(([port, all]) => [port, all.map((each) => ({ HostIp: "", HostPort: "", ...each }))]),
+      Object.entries(ports).map(([port, all]) =>
+        [port, all.map((each) => ({ HostIp: "", HostPort: "", ...each }))]
+      ),
     ),
   }
 

@@ -19,8 +19,9 @@ export function checkLimits(asked: Resources, defaults: Defaults): void {
   }
   if ((asked.DeviceRequests ?? []).length > 0) {
     const [first] = asked.DeviceRequests!
+    const driver = JSON.stringify(first!.Driver ?? "")
     const kinds = (first!.Capabilities ?? []).map((all) => `[${all.join(" ")}]`).join(" ")
-    throw invalid(`could not select device driver ${JSON.stringify(first!.Driver ?? "")} with capabilities: [${kinds}]`)
+    throw invalid(`could not select device driver ${driver} with capabilities: [${kinds}]`)
   }
 }
 
@@ -55,9 +56,12 @@ function checkCpu(asked: Resources, { cpus }: Defaults): void {
     )
   }
   if (period !== 0 && (period < 1_000 || period > 1_000_000)) {
-    throw invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+    throw invalid("CPU cfs period can not be less than 1ms (i.e. 1000) "
+      + "or larger than 1s (i.e. 1000000)")
   }
-  if (quota > 0 && quota < 1_000) throw invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+  if (quota > 0 && quota < 1_000) {
+    throw invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+  }
 }
 
 /** Reads `0-2,7`; undefined: that is no list. */
@@ -80,7 +84,9 @@ function checkSet(what: string, option: string, asked: string, available: string
     throw invalid(`Invalid value ${asked} for ${option}: invalid format: ${asked}`)
   }
   if (!wanted.isSubsetOf(numbersOf(available) ?? wanted)) {
-    throw invalid(`Requested ${what} are not available - requested ${asked}, available: ${available}`)
+    throw invalid(
+      `Requested ${what} are not available - requested ${asked}, available: ${available}`,
+    )
   }
 }
 

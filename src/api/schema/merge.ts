@@ -8,7 +8,7 @@ const set = (names: readonly string[]): Record<string, {}> =>
 const filled = <K extends string, V>(key: K, value: V | undefined): { [k in K]?: V } =>
   value === undefined ? {} : { [key]: value } as { [k in K]: V }
 
-/** What a request leaves open is the image's, by Docker's rules (its runconfig and daemon/commit). */
+/** What a request leaves open is the image's, by Docker's rules. */
 export function mergeConfig(asked: Config, image: ImageDefaults): Config {
   const env = asked.Env ?? []
   const known = new Set(env.map(nameOf))
@@ -39,9 +39,13 @@ export function mergeConfig(asked: Config, image: ImageDefaults): Config {
 
 const withProtocol = (port: string): string => (port.includes("/") ? port : `${port}/tcp`)
 
-function mergeHealthcheck(asked: Config["Healthcheck"], image: Healthcheck | null): Config["Healthcheck"] {
+function mergeHealthcheck(
+  asked: Config["Healthcheck"],
+  image: Healthcheck | null,
+): Config["Healthcheck"] {
   if (image === null) return asked
-  const whole = (ours: number | undefined, key: string, theirs: number) => ours || theirs ? { [key]: ours || theirs } : {}
+  const whole = (ours: number | undefined, key: string, theirs: number) =>
+    ours || theirs ? { [key]: ours || theirs } : {}
   return {
     Test: (asked?.Test ?? []).length > 0 ? asked!.Test! : image.test,
     ...whole(asked?.Interval, "Interval", image.intervalNs),
@@ -61,7 +65,8 @@ export function checkConfig(config: Config): void {
     throw invalid(`the working directory '${cwd}' is invalid, it needs to be an absolute path`)
   }
   for (const entry of config.Env ?? []) {
-    if (entry === "" || entry.startsWith("=")) throw invalid(`invalid environment variable: ${entry}`)
+    const isNameless = entry === "" || entry.startsWith("=")
+    if (isNameless) throw invalid(`invalid environment variable: ${entry}`)
   }
   if (config.Healthcheck !== undefined) checkHealthcheck(config.Healthcheck)
 }

@@ -37,11 +37,18 @@ const isMode = (mode: string): boolean => {
 /** Names a volume may have; anything else in front of a colon was meant to be a path. */
 const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/
 
+const TYPES: readonly string[] = ["bind", "tmpfs", "volume", "image", "cluster", "npipe"]
+const TMPFS = { kind: "tmpfs", source: "", propagation: "", create: false } as const
+
+const notAbsolute = (path: string): string =>
+  `invalid mount path: '${path}' mount path must be absolute`
+
 /** One `Binds` entry: `/host:/ctr[:mode]`. null: a volume, which lies in the container itself. */
 function ofBind(text: string): Agreed | null {
   const parts = text.split(":")
   const [first = "", second = "", mode = ""] = parts
-  const wrong = (why = "") => invalid(`invalid volume specification: '${text}'${why === "" ? "" : `: ${why}`}`)
+  const wrong = (why = "") =>
+    invalid(`invalid volume specification: '${text}'${why === "" ? "" : `: ${why}`}`)
   if (parts.length > 3 || first === "" || (parts.length === 2 && isMode(second))) throw wrong()
   if (!isMode(mode)) throw invalid(`invalid mode: ${mode}`)
   const [source, target] = parts.length === 1 ? ["", first] : [first, second]
@@ -56,7 +63,8 @@ function ofBind(text: string): Agreed | null {
   const words = mode.split(",")
   const propagation = words.find((word) => PROPAGATIONS.includes(word)) ?? "rprivate"
   const readonly = words.includes("ro")
-  return agreed({ kind: "bind", source, target, readonly, propagation, options: [], create: true }, mode)
+  const term = { kind: "bind", source, target, readonly, propagation, options: [], create: true }
+  return agreed(term as MountTerm, mode)
 }
 
 const namedVolume = (name: string): ApiFault =>
@@ -64,13 +72,14 @@ const namedVolume = (name: string): ApiFault =>
     ? notYet(`the volume "${name}": named volumes`)
     : invalid(
       `create ${name}: "${name}" includes invalid characters for a local volume name, only ` +
-        `"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+        `"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. `
+        + "If you intended to pass a host directory, use absolute path",
     )
 
 function checkTarget(type: string, target: string): void {
   const wrong = (why: string) => invalid(`invalid mount config for type "${type}": ${why}`)
   if (target === "") throw wrong("field Target must not be empty")
-  if (!target.startsWith("/")) throw wrong(`invalid mount path: '${target}' mount path must be absolute`)
+  if (!target.startsWith("/")) throw wrong(notAbsolute(target))
   if (clean(target) === "/") throw wrong("invalid specification: destination can't be '/'")
 }
 
@@ -104,7 +113,7 @@ function agreed(term: MountTerm, mode: string): Agreed {
 function ofMount(mount: Mount): Agreed | null {
   const { Type: type = "", Source: source = "", Target: target = "" } = mount
   const wrong = (why: string) => invalid(`invalid mount config for type "${type}": ${why}`)
-  if (!["bind", "tmpfs", "volume", "image", "cluster", "npipe"].includes(type)) throw wrong("mount type unknown")
+  if (!TYPES.includes(type)) throw wrong("mount type unknown")
   checkTarget(type, target)
   if (type === "volume") {
     if (source !== "") throw namedVolume(source)
@@ -117,21 +126,25 @@ function ofMount(mount: Mount): Agreed | null {
     if (source !== "") throw wrong("field Source must not be specified")
     if (mount.BindOptions !== undefined) throw wrong("field BindOptions must not be specified")
     const options = tmpfsOptions(mount.TmpfsOptions)
-    return agreed({ kind: "tmpfs", source, target, readonly, propagation: "", options, create: false }, "")
+    return agreed({ ...TMPFS, target, readonly, options }, "")
   }
   if (mount.TmpfsOptions !== undefined) throw wrong("field TmpfsOptions must not be specified")
   if (source === "") throw wrong("field Source must not be empty")
-  if (!source.startsWith("/")) throw wrong(`invalid mount path: '${source}' mount path must be absolute`)
+  if (!source.startsWith("/")) throw wrong(notAbsolute(source))
   const { Propagation: asked = "", NonRecursive: flat = false, CreateMountpoint: create = false } =
     mount.BindOptions ?? {}
-  if (asked !== "" && !PROPAGATIONS.includes(asked)) throw wrong(`invalid propagation mode: ${asked}`)
+  if (asked !== "" && !PROPAGATIONS.includes(asked)) {
+    throw wrong(`invalid propagation mode: ${asked}`)
+  }
   const propagation = asked === "" ? "rprivate" : asked
   const options = flat ? ["bind-nonrecursive"] : []
   return agreed({ kind: "bind", source, target, readonly, propagation, options, create }, "")
 }
 
 const tmpfsOptions = (asked: Mount["TmpfsOptions"]): string[] => {
-  if ((asked?.SizeBytes ?? 0) < 0) throw invalid('invalid mount config for type "tmpfs": invalid size')
+  if ((asked?.SizeBytes ?? 0) < 0) {
+    throw invalid('invalid mount config for type "tmpfs": invalid size')
+  }
   return [
     ...(asked?.SizeBytes ? [`size=${asked.SizeBytes}`] : []),
     `mode=${(asked?.Mode || 0o1777).toString(8)}`,
@@ -142,16 +155,16 @@ const tmpfsOptions = (asked: Mount["TmpfsOptions"]): string[] => {
 /** One `Tmpfs` entry: a path, and options as mount(8) takes them. */
 function ofTmpfs([target, text]: [string, string]): Agreed {
   if (target === "" || !target.startsWith("/")) {
-    throw invalid(`invalid mount path: '${target}' mount path must be absolute`)
+    throw invalid(notAbsolute(target))
   }
   if (clean(target) === "/") throw invalid("invalid specification: destination can't be '/'")
   const words = text.split(",").filter((word) => word !== "")
   const options = words.filter((word) => word !== "ro" && word !== "rw")
   const readonly = words.findLast((word) => word === "ro" || word === "rw") === "ro"
-  return agreed({ kind: "tmpfs", source: "", target, readonly, propagation: "", options, create: false }, "")
+  return agreed({ ...TMPFS, target, readonly, options }, "")
 }
 
-/** Every mount a request asks for. `volumes` are those it must do without: they lie in the container. */
+/** Every mount a request asks for. `volumes` are those it gets none for: they lie in it itself. */
 export function mountsOf(config: Config, host: HostConfig) {
   if ((host.VolumesFrom ?? []).length > 0) throw notYet("taking the volumes of another container")
   const binds = (host.Binds ?? []).map(ofBind)

@@ -58,12 +58,15 @@ interface Open {
 /** Every port of a running container: published, or only exposed. */
 export function openPorts(view: ContainerView): Open[] {
   if (view.network === null || view.state.pid === 0) return []
-  const published = view.network.ports.map((port): Open => ({ ...port, hostIp: port.hostIp || ANY_ADDRESS }))
+  const published = view.network.ports
+    .map((port): Open => ({ ...port, hostIp: port.hostIp || ANY_ADDRESS }))
   const known = new Set(published.map(({ port, protocol }) => `${port}/${protocol}`))
   const { Config: config } = view.given as Given
   const exposed = Object.keys(config.ExposedPorts ?? {})
     .map((key) => key.split("/") as [string, string?])
-    .map(([port, protocol = "tcp"]): Open => ({ port: Number(port), protocol, hostIp: "", hostPort: null }))
+    .map(([port, protocol = "tcp"]): Open => {
+      return { port: Number(port), protocol, hostIp: "", hostPort: null }
+    })
     .filter(({ port, protocol }) => !known.has(`${port}/${protocol}`))
   return [...published, ...exposed]
 }

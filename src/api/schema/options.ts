@@ -21,12 +21,14 @@ export function restartOf(asked: typeof RestartAsked.Type | undefined): Terms["r
   return { policy: policy as RestartPolicy, retries }
 }
 
+const LOG_ROTATION = ["max-size", "max-file", "compress"]
+const LOG_ATTRIBUTES = ["labels", "labels-regex", "env", "env-regex", "tag"]
 /** Options of each log driver; those every driver takes are added. */
 const LOG_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  "json-file": ["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"],
-  local: ["max-size", "max-file", "compress"],
-  journald: ["labels", "labels-regex", "env", "env-regex", "tag"],
-  none: ["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"],
+  "json-file": [...LOG_ROTATION, ...LOG_ATTRIBUTES],
+  local: LOG_ROTATION,
+  journald: LOG_ATTRIBUTES,
+  none: [...LOG_ROTATION, ...LOG_ATTRIBUTES],
 }
 const LOG_COMMON = ["mode", "max-buffer-size"]
 
@@ -55,7 +57,7 @@ interface Security {
   readonly seccomp: string
 }
 
-/** Reads `SecurityOpt`: `no-new-privileges`, `seccomp=unconfined`, `seccomp={…}`, `apparmor=…`, `label=…`. */
+/** Reads `SecurityOpt`: `no-new-privileges`, `seccomp=unconfined`, `seccomp={…}`, `label=…`. */
 export function securityOf(host: HostConfig, defaults: Defaults): Security {
   let security: Security = {
     noNewPrivileges: defaults.noNewPrivileges,
@@ -83,7 +85,9 @@ function seccompOf(value: string): string {
   if (value === "unconfined") return value
   if (value === "" || value === "builtin" || value === "default") return "default"
   const profile = parseProfile(value)
-  if (Result.isFailure(profile)) throw invalid(`Decoding seccomp profile failed: ${profile.failure.cause}`)
+  if (Result.isFailure(profile)) {
+    throw invalid(`Decoding seccomp profile failed: ${profile.failure.cause}`)
+  }
   return value
 }
 
@@ -95,7 +99,9 @@ export type Resolve = (name: string) => string | null
 /** Whose namespace a mode names: `container:<name>` with the name as its ID. */
 function joined(mode: string, what: string, resolve: Resolve): string {
   const name = mode.slice("container:".length)
-  if (name === "") throw invalid(`Invalid ${what} mode: invalid container format container:<name|id>`)
+  if (name === "") {
+    throw invalid(`Invalid ${what} mode: invalid container format container:<name|id>`)
+  }
   const id = resolve(name)
   if (id === null) throw invalid(`No such container: ${name}`)
   return `container:${id}`

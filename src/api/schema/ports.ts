@@ -26,7 +26,9 @@ export function portOf(text: string): { readonly port: number; readonly protocol
   const [port = "", protocol = "tcp", ...more] = text.split("/")
   const lower = protocol.toLowerCase()
   if (lower === "sctp") throw notYet("publishing SCTP ports")
-  if (more.length > 0 || (lower !== "tcp" && lower !== "udp")) throw invalid(`invalid proto: ${protocol}`)
+  if (more.length > 0 || (lower !== "tcp" && lower !== "udp")) {
+    throw invalid(`invalid proto: ${protocol}`)
+  }
   return { port: number(port), protocol: lower }
 }
 

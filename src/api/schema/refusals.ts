@@ -1,8 +1,10 @@
 import type { RequestFault } from "../../engine/faults.ts"
-import { ApiFault, conflict, notFound } from "../faults.ts"
+import { ApiFault, conflict, invalid, notFound } from "../faults.ts"
 
 /** What a client wanted of a container, as far as the words for a refusal differ. */
-export type Wish = "create" | "start" | "stop" | "restart" | "kill" | "pause" | "unpause" | "rename" | "update" | "remove" | "resize"
+export type Wish =
+  | "create" | "start" | "stop" | "restart" | "kill" | "pause" | "unpause" | "rename" | "update"
+  | "remove" | "resize"
 
 interface About {
   readonly id: string
@@ -19,8 +21,10 @@ const nameTaken = (name: string, holder: string): string =>
   `Conflict. The container name "/${name}" is already in use by container "${holder}". ` +
   "You have to remove (or rename) that container to be able to reuse that name."
 
+type Standing = "paused" | "running" | "restarting" | "leaving" | "still"
+
 /** One word for where a machine stood when it refused. */
-function standing(state: string): "paused" | "running" | "restarting" | "leaving" | "still" {
+function standing(state: string): Standing {
   if (state === "running.paused") return "paused"
   if (state.startsWith("running") || state === "starting") return "running"
   if (state === "restarting") return "restarting"
@@ -48,18 +52,19 @@ export function worded(fault: RequestFault, wish: Wish, about: About): ApiFault 
   }
 }
 
-function refused(wish: Wish, where: ReturnType<typeof standing>, id: string, asked: string): ApiFault {
+function refused(wish: Wish, where: Standing, id: string, asked: string): ApiFault {
+  const leaving = "container is marked for removal and cannot be started"
   const notRunning = `Container ${id} is not running`
   switch (wish) {
     case "start":
-      if (where === "paused") return conflict("cannot start a paused container, try unpause instead")
-      return where === "running"
-        ? notModified
-        : conflict("container is marked for removal and cannot be started")
+      if (where === "paused") {
+        return conflict("cannot start a paused container, try unpause instead")
+      }
+      return where === "running" ? notModified : conflict(leaving)
     case "stop":
       return notModified
     case "restart":
-      return conflict(`Cannot restart container ${asked}: container is marked for removal and cannot be started`)
+      return conflict(`Cannot restart container ${asked}: ${leaving}`)
     case "kill":
       return conflict(`Cannot kill container: ${asked}: ${notRunning}`)
     case "pause":
@@ -88,7 +93,9 @@ const RESTRICTED = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/
 export function nameOf(text: string, shown = text): string {
   const name = text.replace(/^\//, "")
   if (!RESTRICTED.test(name)) {
-    throw ApiFault.of("invalidParameter", `Invalid container name (${shown}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
+    throw invalid(
+      `Invalid container name (${shown}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
+    )
   }
   return name
 }

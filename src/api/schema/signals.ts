@@ -24,7 +24,7 @@ function numbered(name: string): number | undefined {
   return number >= RTMIN && number <= RTMAX ? number : undefined
 }
 
-/** The number of a signal given as `KILL`, `sigkill` or `9`. Throws Docker's words for any other. */
+/** The number of a signal given as `KILL`, `sigkill` or `9`. Throws for any other. */
 export function signalNumber(text: string): number {
   const number = /^\d+$/.test(text)
     ? Number(text)

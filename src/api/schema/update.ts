@@ -25,7 +25,8 @@ function conflictOf(body: UpdateBody, host: HostConfig): string | undefined {
   if ((body.CpuQuota ?? 0) > 0 && hasNano) return already("CPU Quota", "NanoCPUs")
   const memory = body.Memory ?? 0
   if (memory !== 0 && memory > (host.MemorySwap ?? 0) && (body.MemorySwap ?? 0) === 0) {
-    return "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+    return "Memory limit should be smaller than already set memoryswap limit, "
+      + "update the memoryswap at the same time"
   }
   const restarts = restartOf(body.RestartPolicy).policy !== "no"
   return host.AutoRemove === true && restarts
@@ -45,7 +46,8 @@ export function updated(
   const clash = conflictOf(body, given.HostConfig)
   if (clash !== undefined) throw conflict(`Cannot update container ${view.id}: ${clash}`)
   const changes = Object.fromEntries(
-    CHANGEABLE.map((name) => [name, body[name]] as const).filter(([, value]) => value !== undefined && value !== 0 && value !== ""),
+    CHANGEABLE.map((name) => [name, body[name]] as const)
+      .filter(([, value]) => value !== undefined && value !== 0 && value !== ""),
   )
   const { PidsLimit: pids, ...host } = { ...given.HostConfig, ...changes }
   const limit = body.PidsLimit ?? pids ?? 0

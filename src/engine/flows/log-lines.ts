@@ -83,7 +83,7 @@ interface Gathering {
   bytes: number
 }
 
-/** Joins the pieces of lines to messages, stream by stream, and leaves out what is not wished for. */
+/** Joins the pieces of lines to messages, stream by stream, and leaves out the unwished-for. */
 export class LogJoiner {
   readonly #wish: LogWish
   readonly #open = new Map<1 | 2, Gathering>()

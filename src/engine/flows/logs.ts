@@ -55,7 +55,8 @@ class LogCursor {
     if (this.#reader === null) return null
     const bytes = this.#reader.lines()
     if (bytes !== null) {
-      return [...linesOf(bytes)].map((line) => this.#joiner.take(line)).filter((each) => each !== undefined)
+      return [...linesOf(bytes)].map((line) => this.#joiner.take(line))
+        .filter((message) => message !== undefined)
     }
     if (this.#places.length === 0 && this.#reader.isAt(this.#path)) return null
     this.close()
@@ -89,7 +90,7 @@ class LogCursor {
   }
 }
 
-/** What may make more of a log to read, or end it: its directory's files, and the container's exit. */
+/** What may make more of a log to read, or end it: its directory, and the container's exit. */
 const watching = (id: string, home: string) =>
   Effect.gen(function*() {
     const loop = yield* Loop
@@ -138,7 +139,8 @@ export const logsOf = (id: string, home: string, wanted: LogsWanted) =>
     const step = (ended: boolean) =>
       Effect.gen(function*(): Effect.fn.Return<readonly [LogMessage[], boolean] | undefined> {
         if (ended) return undefined
-        const runs = watch?.runs() === true // asked before reading: what it wrote is then in the file
+        // Asked before reading: if it has ended by now, all that it wrote is there to be read.
+        const runs = watch?.runs() === true
         const messages = cursor.next()
         if (messages !== null) return [messages, false]
         if (watch === null || !runs || cursor.isPast) return [cursor.end(), true]

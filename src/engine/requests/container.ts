@@ -91,22 +91,23 @@ const gone = (id: string) =>
 type Outcome<E> = Effect.Effect<void, E>
 
 /** How a start ended, whoever asked for it. */
-const startOutcome = (id: string) => (transition: Transition): Outcome<NotStarted | RequestFault> | undefined => {
-  const { event } = transition
-  if (event.type === "started") return Effect.void
-  if (event.type === "startFailed") {
-    const { exitCode, cause } = event as unknown as { exitCode: number; cause: string }
-    return Effect.fail(new NotStarted({ exitCode, cause }))
+const startOutcome = (id: string) =>
+  (transition: Transition): Outcome<NotStarted | RequestFault> | undefined => {
+    const { event } = transition
+    if (event.type === "started") return Effect.void
+    if (event.type === "startFailed") {
+      const { exitCode, cause } = event as unknown as { exitCode: number; cause: string }
+      return Effect.fail(new NotStarted({ exitCode, cause }))
+    }
+    return isGone(transition) ? Effect.fail(gone(id)) : undefined
   }
-  return isGone(transition) ? Effect.fail(gone(id)) : undefined
-}
 
 /** Asks, and takes what the outcome says. */
 const asking = <E>(
   id: string,
   event: { readonly type: string; readonly [key: string]: unknown },
   outcome: (transition: Transition) => Outcome<E> | undefined,
-) => Effect.flatMap(Effect.flatMap(Loop, (loop) => loop.ask(addressOf(id), event, outcome)), (end) => end)
+) => Effect.flatten(Effect.flatMap(Loop, (loop) => loop.ask(addressOf(id), event, outcome)))
 
 /** Starts a container; returns once its process runs. */
 export const startContainer = (id: string) => asking(id, { type: "start" }, startOutcome(id))
@@ -193,7 +194,7 @@ export const removeContainer = (id: string, force: boolean) =>
     return isGone(transition) ? Effect.void : undefined
   })
 
-/** Changes limits and restart policy; a running container has the new limits before they are written. */
+/** Changes limits and restart policy; what runs has the limits before they are written down. */
 export const updateContainer = (id: string, terms: Terms, given: unknown, defaults: Defaults) =>
   Effect.gen(function*() {
     const loop = yield* Loop

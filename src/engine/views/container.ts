@@ -10,13 +10,16 @@ import type { NetworkState } from "../networks.ts"
 import { Paths } from "../paths.ts"
 
 /** A name that leads to no container, or to several. */
-export class ContainerNameFault extends Schema.TaggedError<ContainerNameFault>()("ContainerNameFault", {
-  reason: Schema.Literals(["notFound", "ambiguous"]),
-  name: Schema.String,
-}) {}
+export class ContainerNameFault
+  extends Schema.TaggedError<ContainerNameFault>()("ContainerNameFault", {
+    reason: Schema.Literals(["notFound", "ambiguous"]),
+    name: Schema.String,
+  })
+{}
 
 /** A container's state in one word, as its clients know it. */
-export type Status = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead"
+export type Status =
+  | "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead"
 
 /** A container as it is looked at. `given` is its client's own JSON. */
 export interface ContainerView {

@@ -3,7 +3,7 @@ import * as Schema from "effect/Schema"
 import { awaited } from "../../kernel/host.ts"
 import { programOf } from "../../kernel/probe.ts"
 import { Runtime } from "../../kernel/runtime.ts"
-import { run } from "../../kernel/spawn.ts"
+import { type Outcome, run } from "../../kernel/spawn.ts"
 
 /** `ps` cannot say what it was asked; its own words. */
 export class TopFault extends Schema.TaggedError<TopFault>()("TopFault", {
@@ -30,9 +30,10 @@ export const processesOf = (id: string, args: readonly string[]) =>
 /** Of all processes where `ps` (busybox's) does not know how to be asked for some. */
 const ask = (ps: string, args: readonly string[], pids: ReadonlySet<string>) =>
   Effect.gen(function*() {
-    const call = (more: readonly string[]) => awaited<Parameters<Parameters<typeof run>[1]>[0]>((done) => {
-      run({ argv: [ps, ...args, ...more] }, done)
-    })
+    const call = (more: readonly string[]) =>
+      awaited<Outcome>((done) => {
+        run({ argv: [ps, ...args, ...more] }, done)
+      })
     const some = yield* call(["-q", [...pids].join(",")])
     return some.exitCode === 0 ? some : yield* call([])
   })
