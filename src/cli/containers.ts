@@ -194,9 +194,10 @@ async function attachTo(
   })
   const exit = await exitOf(client, id, starts ? "next-exit" : "not-running")
   const joined = join(attached, wanted)
-  const unforward = tty ? () => {} : forwardSignals(client, id)
+  const started = starts ? client.json("POST", `/containers/${id}/start`) : Promise.resolve()
+  const unforward = tty ? () => {} : forwardSignals(client, id, started)
   try {
-    if (starts) await client.json("POST", `/containers/${id}/start`)
+    await started
     if (tty) await keepSize(client, id)
     return await joined === "detached" ? 0 : await exit.code()
   } finally {

@@ -96,9 +96,10 @@ async function inForeground(
   })
   const joined = join(attached, { stdin: interactive, tty })
   const exit = await exitOf(client, id, rm ? "removed" : "next-exit")
-  const unforward = proxied && !tty ? forwardSignals(client, id) : () => {}
+  const started = client.json("POST", `/containers/${id}/start`)
+  const unforward = proxied && !tty ? forwardSignals(client, id, started) : () => {}
   try {
-    await client.json("POST", `/containers/${id}/start`)
+    await started
     if (tty) await keepSize(client, id)
     return await joined === "detached" ? 0 : await exit.code()
   } catch (error) {

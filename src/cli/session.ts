@@ -81,10 +81,18 @@ export async function keepSize(client: Client, id: string): Promise<void> {
 
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const
 
-/** Passes the signals this process gets on to a container's; answers how to stop that. */
-export function forwardSignals(client: Client, id: string): () => void {
+/**
+ * Passes the signals this process gets on to a container's, those that come too early once it has
+ * `started`; answers how to stop that.
+ */
+export function forwardSignals(
+  client: Client,
+  id: string,
+  started: Promise<unknown>,
+): () => void {
   const forward = (signal: NodeJS.Signals) => {
-    client.json("POST", `/containers/${id}/kill`, { query: { signal } }).catch(() => null)
+    const path = `/containers/${id}/kill`
+    started.then(() => client.json("POST", path, { query: { signal } })).catch(() => null)
   }
   for (const signal of FORWARDED) process.on(signal, forward)
   return () => {
