@@ -24,11 +24,15 @@ const PACKAGES = [
   { package: "e2fsprogs", commands: ["mkfs.ext4"] },
   { package: "xfsprogs", commands: ["mkfs.xfs"] },
   { package: "mount", commands: ["losetup"] },
+  { package: "procps", commands: ["ps"] },
+  { package: "docker.io", commands: ["docker"] },
   { package: "docker.io", commands: ["dockerd"] },
   { package: "debootstrap", commands: ["debootstrap"] },
 ]
-const ENGINE = ["conmon", "crun", "nft"]
-const TESTED = [...ENGINE, "ip", "busybox", "mkfs.ext4", "mkfs.xfs", "losetup", "docker-registry"]
+const ENGINE = ["conmon", "crun", "nft", "ps"]
+const TESTED = [
+  ...ENGINE, "ip", "busybox", "mkfs.ext4", "mkfs.xfs", "losetup", "docker", "docker-registry",
+]
 
 const TYPES = { name: "types", argv: ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"] }
 const LINT = {
@@ -62,7 +66,7 @@ const TASKS = {
   },
   build: { needs: [], steps: [BUILD] },
   simulate: { needs: [], steps: [program("simulations/simulate.ts")] },
-  powercut: { needs: TESTED, steps: [BUILD, program("simulations/powercut/main.ts")] },
+  powercut: { needs: [...TESTED, "debootstrap"], steps: [BUILD, program("simulations/powercut/main.ts")] },
   bench: {
     needs: [...TESTED, "dockerd", "debootstrap"],
     steps: [BUILD, program("simulations/bench/main.ts")],
@@ -139,6 +143,7 @@ const installSystem = (needs) => {
     .filter(({ commands }) => commands.some((command) => needs.includes(command)))
     .filter(({ commands }) => !commands.some(has))
     .map((row) => row.package)
+    .filter((name, at, all) => all.indexOf(name) === at)
   if (missing.length === 0) return
   if (isRoot) installDebian(missing)
   else say(`not root: the real parts are left out; they need ${missing.join(" ")} (apt-get)`)

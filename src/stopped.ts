@@ -30,15 +30,17 @@ function answer(store: StoreBody, { address, history, format, at }: Question): s
   const machine = findMachine(store, address)
   if (format === "json") return json(machine ?? { address, state: "ended" })
   const picture = FORMATS.find((one) => one === format)
-  if (picture === undefined) throw new UsageError(`unknown format: one of json, ${FORMATS.join(", ")}`)
+  if (picture === undefined) {
+    throw new UsageError(`unknown format: one of json, ${FORMATS.join(", ")}`)
+  }
   const drawing = drawMachine(store, address, picture, at)
   if (picture !== "text") return drawing
   return `${machine === undefined ? `${address}: ended\n` : machineText(machine)}\n${drawing}`
 }
 
 /**
- * `balenad debug machines --data-root D [ADDRESS] [--history]`: looks into the machines of an engine
- * that does not run, without changing anything there.
+ * `balenad debug machines --data-root D [ADDRESS] [--history]`: looks into the machines of an
+ * engine that does not run, without changing anything there.
  */
 export function main(words: readonly string[]): number {
   try {
