@@ -66,7 +66,10 @@ const TASKS = {
   },
   build: { needs: [], steps: [BUILD] },
   simulate: { needs: [], steps: [program("simulations/simulate.ts")] },
-  powercut: { needs: [...TESTED, "debootstrap"], steps: [BUILD, program("simulations/powercut/main.ts")] },
+  powercut: {
+    needs: [...TESTED, "debootstrap"],
+    steps: [BUILD, program("simulations/powercut/main.ts")],
+  },
   bench: {
     needs: [...TESTED, "dockerd", "debootstrap"],
     steps: [BUILD, program("simulations/bench/main.ts")],
