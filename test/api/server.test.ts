@@ -27,7 +27,7 @@ const whenFreed = async (name: string) => {
 }
 const lines = Effect.runSync(Queue.unbounded<unknown>())
 
-/** Echoes in upper case, byte by byte as it comes; says bye once the client has nothing more to say. */
+/** Echoes in upper case as it comes; says bye once the client has nothing more to say. */
 const shout = (socket: import("node:stream").Duplex) =>
   Effect.callback<void>((resume) => {
     socket.on("data", (data: Buffer) => socket.write(data.toString().toUpperCase()))
@@ -38,14 +38,24 @@ const shout = (socket: import("node:stream").Duplex) =>
   })
 
 const routes = [
-  route("GET", "/images/{name}/json", ({ params, version }) => Effect.succeed(json({ ...params, version }))),
+  route(
+    "GET",
+    "/images/{name}/json",
+    ({ params, version }) => Effect.succeed(json({ ...params, version })),
+  ),
   route("GET", "/fault", () => Effect.fail(ApiFault.of("conflict", "in use"))),
   route("GET", "/defect", () => Effect.die(new Error("a bug"))),
-  route("POST", "/body", ({ request }) => Effect.map(readJson(request), (body) => json(body ?? null))),
+  route(
+    "POST",
+    "/body",
+    ({ request }) => Effect.map(readJson(request), (body) => json(body ?? null)),
+  ),
   route("GET", "/lines", ({ request }) =>
     Effect.andThen(holding("lines"), jsonLines(request, Stream.fromQueue(lines)))),
   route("POST", "/containers/{name}/attach", (call) => {
-    if (call.params["name"] === "missing") return Effect.fail(ApiFault.of("notFound", "No such container: missing"))
+    if (call.params["name"] === "missing") {
+      return Effect.fail(ApiFault.of("notFound", "No such container: missing"))
+    }
     return hijack(call, call.query.has("tty"), (socket) =>
       Effect.scoped(Effect.andThen(holding(call.params["name"]!), shout(socket))))
   }),
@@ -81,7 +91,12 @@ describe("versions, names and faults", () => {
   })
   test.each([
     ["/v1.52/fault", 400, "client version 1.52 is too new. Maximum supported API version is 1.51"],
-    ["/v1.23/fault", 400, "client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version"],
+    [
+      "/v1.23/fault",
+      400,
+      "client version 1.23 is too old. Minimum supported API version is 1.24, "
+        + "please upgrade your client to a newer version",
+    ],
     ["/v1.30/fault", 409, "in use"],
     ["/v1.99/nowhere", 404, "page not found"],
     ["/nowhere", 404, "page not found"],
@@ -97,10 +112,13 @@ describe("versions, names and faults", () => {
 })
 
 describe("bodies", () => {
-  const post = (body: string | undefined, headers = {}) => call(server.path, "POST", "/body", body, headers)
+  const post = (body: string | undefined, headers = {}) =>
+    call(server.path, "POST", "/body", body, headers)
   test("JSON is read, none is no fault", async () => {
     expect((await post('{"a":[1]}')).json).toEqual({ a: [1] })
-    expect((await post('{"a":1}', { "content-type": "application/json; charset=utf-8" })).json).toEqual({ a: 1 })
+    expect(
+      (await post('{"a":1}', { "content-type": "application/json; charset=utf-8" })).json,
+    ).toEqual({ a: 1 })
     expect((await post(undefined)).json).toBe(null)
   })
   test.each([
@@ -117,7 +135,9 @@ describe("bodies", () => {
   test("another content type is refused", async () => {
     const answer = await post("{}", { "content-type": "text/plain" })
     expect(answer.status).toBe(400)
-    expect(answer.json.message).toBe("unsupported Content-Type header (text/plain): must be 'application/json'")
+    expect(answer.json.message).toBe(
+      "unsupported Content-Type header (text/plain): must be 'application/json'",
+    )
   })
   test("a body beyond all measure is refused", async () => {
     const answer = await post(JSON.stringify("x".repeat(5 * 1024 * 1024)))
@@ -126,7 +146,7 @@ describe("bodies", () => {
 })
 
 describe("streams", () => {
-  test("headers come at once, lines as they are made, and a client that leaves frees what it held", async () => {
+  test("headers at once, lines as they are made; a client that leaves frees all", async () => {
     const raw = new Raw(server.path)
     raw.socket.write("GET /lines HTTP/1.1\r\nHost: x\r\n\r\n")
     await raw.sees("\r\n\r\n")
@@ -140,6 +160,7 @@ describe("streams", () => {
   })
 })
 
+const JSON_OF_7 = "Content-Type: application/json\r\nContent-Length: 7\r\n"
 const upgrade = "Host: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
 
 describe("hijacking", () => {
@@ -156,16 +177,25 @@ describe("hijacking", () => {
     await raw.sees("LATE")
     raw.socket.end() // half-close: the answer still comes
     expect(await raw.end()).toBe(
-      `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nEARLY LATEbye`,
+      `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\n`
+        + "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\nEARLY LATEbye",
     )
   })
   test.each([
     ["no length", "", "", "early GET / HTTP/1.1\r\n\r\n", "EARLY GET / HTTP/1.1\r\n\r\n"],
     ["no body", "Content-Length: 0\r\n", "", "early ", "EARLY "],
-    ["a body", "Content-Length: 13\r\nContent-Type: application/json\r\n", '{"stream":1}\n', "P", "P"],
-  ])("in the old way, with %s, early bytes in the same packet", async (_, headers, body, early, echo) => {
+    [
+      "a body",
+      "Content-Length: 13\r\nContent-Type: application/json\r\n",
+      '{"stream":1}\n',
+      "P",
+      "P",
+    ],
+  ])("in the old way, with %s, early bytes in the same packet", async (...row) => {
+    const [, headers, body, early, echo] = row
     const raw = new Raw(server.path)
-    raw.socket.write(`POST /v1.24/containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\n${headers}\r\n${body}${early}`)
+    const head = `POST /v1.24/containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\n${headers}`
+    raw.socket.write(`${head}\r\n${body}${early}`)
     await raw.sees(echo)
     raw.socket.write("late")
     await raw.sees("LATE")
@@ -174,11 +204,11 @@ describe("hijacking", () => {
       `HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n${echo}LATEbye`,
     )
   })
-  test("in the old way, in many packets, after another request on the same connection", async () => {
+  test("in the old way, in many packets, after another request on the line", async () => {
     const raw = new Raw(server.path)
     raw.socket.write("GET /fault HTTP/1.1\r\nHost: x\r\n\r\n")
     await raw.sees("in use")
-    const all = 'POST /exec/e/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"a":1}stdin'
+    const all = `POST /exec/e/start HTTP/1.1\r\nHost: x\r\n${JSON_OF_7}\r\n{"a":1}stdin`
     for (const byte of all) {
       raw.socket.write(byte)
       await new Promise((resolve) => setImmediate(resolve))
@@ -188,7 +218,7 @@ describe("hijacking", () => {
   })
   test("exec start by upgrade, with its body in a packet of its own", async () => {
     const raw = new Raw(server.path)
-    raw.socket.write(`POST /exec/e/start HTTP/1.1\r\n${upgrade}Content-Type: application/json\r\nContent-Length: 7\r\n\r\n`)
+    raw.socket.write(`POST /exec/e/start HTTP/1.1\r\n${upgrade}${JSON_OF_7}\r\n`)
     await new Promise((resolve) => setImmediate(resolve))
     raw.socket.write('{"a":1}std')
     raw.socket.end("in")
@@ -204,14 +234,20 @@ describe("hijacking", () => {
   )
   test("other paths are never upgraded: curl offers h2c everywhere", async () => {
     const raw = new Raw(server.path)
-    raw.socket.write("GET /fault HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n")
+    raw.socket.write(
+      "GET /fault HTTP/1.1\r\nHost: x\r\n"
+        + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n",
+    )
     await raw.sees("in use")
     expect(raw.received.toString()).toMatch(/^HTTP\/1\.1 409 /)
     raw.socket.destroy()
   })
   test("a chunked body in the old way is refused, not misread", async () => {
     const raw = new Raw(server.path)
-    raw.socket.write("POST /containers/a/attach HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+    raw.socket.write(
+      "POST /containers/a/attach HTTP/1.1\r\nHost: x\r\n"
+        + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    )
     await raw.sees("hijack connection missing")
     raw.socket.destroy()
   })

@@ -41,9 +41,10 @@ export const call = (
   headers: Record<string, string> = {},
 ): Promise<Answer> =>
   new Promise((resolve, reject) => {
-    const text = typeof body === "string" ? body : body === undefined ? undefined : JSON.stringify(body)
-    const type: Record<string, string> = text === undefined ? {} : { "content-type": "application/json" }
-    const sent = request({ socketPath, method, path, headers: { ...type, ...headers } }, (answer) => {
+    const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body)
+    const type = text === undefined ? null : { "content-type": "application/json" }
+    const options = { socketPath, method, path, headers: { ...type, ...headers } }
+    const sent = request(options, (answer) => {
       let text = ""
       answer.setEncoding("utf8")
       answer.on("data", (chunk) => (text += chunk))
