@@ -8,7 +8,7 @@ import { logsOf, type LogsWanted } from "../engine/flows/logs.ts"
 import type { LogMessage } from "../engine/flows/log-lines.ts"
 import { type WaitCondition, waitFor } from "../engine/flows/wait.ts"
 import type { ContainerView } from "../engine/views/container.ts"
-import { containerOf } from "./containers.ts"
+import { containerOf, tell } from "./containers.ts"
 import { detachKeys, DetachWatch } from "./detach.ts"
 import { ApiFault, conflict, invalid } from "./faults.ts"
 import { hijack, streamType } from "./hijack.ts"
@@ -98,6 +98,7 @@ const attach = (call: Call) =>
     }
     const live = queryBool(query, "stream")
     const past = queryBool(query, "logs")
+    yield* tell("attach", id)
     return yield* hijack(call, terms.terminal, (socket) =>
       Effect.scoped(Effect.gen(function*() {
         // Connected first: what is written while the past is told waits in the connection.

@@ -1,4 +1,6 @@
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { Events } from "../engine/events.ts"
 import { RequestFault } from "../engine/faults.ts"
 import { newId } from "../engine/names.ts"
 import * as engine from "../engine/requests/container.ts"
@@ -40,6 +42,13 @@ const said = (wish: Wish, call: Call, id: string, name = "") => (fault: unknown)
   return fault
 }
 
+/** Says what is no change of a container's state to whoever listens to events. */
+export const tell = (action: string, id: string, extra: Readonly<Record<string, string>> = {}) =>
+  Effect.gen(function*() {
+    const events = yield* Events
+    events.tell(action, id, extra, yield* Clock.currentTimeMillis)
+  })
+
 /** The body of a create: none at all is a mistake, `null` an empty one. */
 const createBody = (call: Call) =>
   Effect.flatMap(readJson(call.request), (value) =>
@@ -56,10 +65,8 @@ const create = (defaults: Defaults) => (call: Call) =>
     yield* attempt(() => checkBody(body, defaults))
     const imageName = body.Image ?? ""
     if (imageName === "") return yield* invalid("No command specified")
-    const image = yield* Effect.mapError(
-      viewImage(imageName),
-      () => notFound(`No such image: ${tagged(imageName)}`),
-    )
+    const image = yield* Effect.mapError(viewImage(imageName), ({ reason, cause }) =>
+      reason === "malformed" ? invalid(cause) : notFound(`No such image: ${tagged(imageName)}`))
     const id = yield* newId
     const resolve = yield* containerIds
     const from = { id: image.row.id, name: imageName, defaults: image.config.config }
@@ -203,6 +210,7 @@ const resize = (call: Call) =>
     const [height, width] = yield* attempt(() => [size(call, "h"), size(call, "w")] as const)
     const { id } = yield* containerOf(call)
     yield* Effect.mapError(engine.resizeContainer(id, height, width), said("resize", call, id))
+    yield* tell("resize", id, { height: String(height), width: String(width) })
     return json(null)
   })
 

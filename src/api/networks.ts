@@ -8,6 +8,33 @@ import { json } from "./stream.ts"
 
 const NAMES = Object.keys(NETWORKS) as NetworkName[]
 
+/** What is known of the bridge: where it is, is decided with the first container on it. */
+const bridgeOf = (name: NetworkName, views: readonly ContainerView[]) =>
+  name === "bridge" ? views.find(({ network }) => network !== null)?.network ?? null : null
+
+function rangeOf(name: NetworkName, views: readonly ContainerView[]) {
+  const bridge = bridgeOf(name, views)
+  if (bridge === null) return []
+  const { gateway, prefix } = bridge
+  return [{ Subnet: `${masked(gateway, prefix)}/${prefix}`, Gateway: gateway }]
+}
+
+/** The network part of an IPv4 address. */
+function masked(address: string, prefix: number): string {
+  return address.split(".").map((byte, at) => {
+    const bits = Math.min(Math.max(prefix - 8 * at, 0), 8)
+    return Number(byte) & (0xff << (8 - bits))
+  }).join(".")
+}
+
+function optionsOf(name: NetworkName, views: readonly ContainerView[]): Record<string, string> {
+  const bridge = bridgeOf(name, views)
+  return bridge === null ? {} : {
+    "com.docker.network.bridge.default_bridge": "true",
+    "com.docker.network.bridge.name": bridge.bridge,
+  }
+}
+
 /** A network as Docker shows it: all there is to say of one that nobody made. */
 const shown = (name: NetworkName, views: readonly ContainerView[]) => ({
   Name: name,
@@ -17,7 +44,7 @@ const shown = (name: NetworkName, views: readonly ContainerView[]) => ({
   Driver: NETWORKS[name].driver,
   EnableIPv4: true,
   EnableIPv6: false,
-  IPAM: { Driver: "default", Options: null, Config: [] },
+  IPAM: { Driver: "default", Options: null, Config: rangeOf(name, views) },
   Internal: false,
   Attachable: false,
   Ingress: false,
@@ -35,7 +62,7 @@ const shown = (name: NetworkName, views: readonly ContainerView[]) => ({
       }]
     }),
   ),
-  Options: {},
+  Options: optionsOf(name, views),
   Labels: {},
 })
 
@@ -55,7 +82,8 @@ const list = (call: Call) =>
       any("dangling", (value) => value === "false" || value === "0") &&
       labelsMatch({}, filters.get("label"))
     )
-    return json(wanted.map((name) => ({ ...shown(name, []), Containers: {} })))
+    const views = yield* listContainers
+    return json(wanted.map((name) => ({ ...shown(name, views), Containers: {} })))
   })
 
 const inspect = (call: Call) =>

@@ -27,7 +27,11 @@ export interface Listener {
 export class ListenFault extends Schema.TaggedError<ListenFault>()("ListenFault", {
   name: Schema.String,
   cause: Schema.String,
-}) {}
+}) {
+  override get message(): string {
+    return `cannot listen on ${this.name}: ${this.cause}`
+  }
+}
 
 const IDENTITY = {
   "api-version": API_VERSION,

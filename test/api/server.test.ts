@@ -1,12 +1,16 @@
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { connect } from "node:net"
+import { type AddressInfo, connect, createServer } from "node:net"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { ApiFault } from "../../src/api/faults.ts"
 import { hijack } from "../../src/api/hijack.ts"
 import { readJson } from "../../src/api/json.ts"
 import { route } from "../../src/api/route.ts"
+import { type Listener, serve } from "../../src/api/server.ts"
 import { json, jsonLines } from "../../src/api/stream.ts"
 import { call, Raw, served } from "./tools.ts"
 
@@ -108,6 +112,39 @@ describe("versions, names and faults", () => {
     expect(answer.status).toBe(status)
     expect(answer.headers["content-type"]).toBe("application/json")
     expect(answer.text).toBe(`${JSON.stringify({ message })}\n`)
+  })
+})
+
+describe("listening", () => {
+  const listen = (listener: Listener) => {
+    const scope = Scope.makeUnsafe()
+    const close = () => Effect.runPromise(Scope.close(scope, Exit.void))
+    const started = Effect.runPromise(Effect.exit(Scope.provide(serve(routes, [listener]), scope)))
+    return { started, close }
+  }
+  test("on TCP, beside a unix socket", async () => {
+    let port = 0
+    const probe = createServer().listen(0, "127.0.0.1", () => {
+      port = (probe.address() as AddressInfo).port
+      probe.close()
+    })
+    await new Promise((resolve) => probe.once("close", resolve))
+    const tcp = listen({ name: "tcp", listen: { host: "127.0.0.1", port } })
+    expect((await tcp.started)._tag).toBe("Success")
+    const socket = connect(port, "127.0.0.1")
+    socket.end("GET /fault HTTP/1.0\r\n\r\n")
+    const bytes: Buffer[] = []
+    for await (const chunk of socket) bytes.push(chunk)
+    expect(Buffer.concat(bytes).toString()).toMatch(/^HTTP\/1\.1 409 /)
+    await tcp.close()
+  })
+  test("an address that is taken is a fault that names it", async () => {
+    const second = listen({ name: "unix://taken", listen: { path: server.path } })
+    const exit = await second.started
+    expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toMatchObject({
+      message: expect.stringMatching(/^cannot listen on unix:\/\/taken: .*EADDRINUSE/),
+    })
+    await second.close()
   })
 })
 
