@@ -87,7 +87,7 @@ export class Fleet {
       image: image.id,
       imageName: "app",
       createdMs: 1,
-      terms: { stopSignal: "SIGTERM", labels: {} },
+      terms: { stopSignal: "SIGTERM", labels: {}, mounts: [] },
       given: {},
       layers: this.#device.store.images.layers(image.id),
     }
