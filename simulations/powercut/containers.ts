@@ -89,7 +89,7 @@ export const containerScenario = (about: ContainerScenario): Scenario =>
       const daemon = await startDaemon(rig, balena, { name: `${about}-${round}`, dataRoot })
       await dockerDone(daemon.socket, ["load", "--input", archive])
       {
-        using _ = cutter.watchJournal(0.3)
+        using _ = cutter.watchJournal(() => 0.3)
         for (let again = 0; cutter.left > 0; again++) {
           const lives = livesOf(about).map((life) => ({ ...life, name: `${life.name}-${again}` }))
           const half = lives.length >> 1

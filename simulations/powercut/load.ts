@@ -21,7 +21,7 @@ export const loadScenario = (image: BuiltImage): Scenario =>
       await writeArchive(archive, [{ image, tags: [TAG] }])
       let done = false
       const cutter = new Cutter(disk, dice, count, () => done)
-      using _ = cutter.watchJournal(0.5)
+      using _ = cutter.watchJournal(() => 0.5)
       const dataRoot = dataRootOf(disk.mountPoint)
       const daemon = await startDaemon(rig, balena, { name: `load-${round}`, dataRoot })
       const loading = dockerDone(daemon.socket, ["load", "--input", archive])

@@ -53,7 +53,7 @@ export const pullScenario = ({ image, rate }: PullOptions): Scenario =>
       const instants = Array.from({ length: Math.ceil(count / 2) }, () => dice.next())
         .map((share) => share * blobBytes(image))
         .toSorted((one, other) => one - other)
-      using _ = cutter.watchJournal(Math.min(1, count / 100))
+      using _ = cutter.watchJournal(() => count / (acknowledged ? 60 : 400))
       const dataRoot = dataRootOf(disk.mountPoint)
       const daemon = await startDaemon(rig, balena, { name: `pull-${round}`, dataRoot })
       const pulling = pull(daemon.socket, world.reference, () => (acknowledged = true))

@@ -112,13 +112,13 @@ export class Cutter<Known> {
     }
   }
 
-  /** Cuts at some of the moments at which the journal is written: `share` of them. */
-  watchJournal(share: number): Disposable {
+  /** Cuts at some of the moments at which the journal is written: `share` of them, as it is then. */
+  watchJournal(share: () => number): Disposable {
     const dataRoot = dataRootOf(this.#disk.mountPoint)
     mkdirSync(dataRoot, { recursive: true })
     const watcher = watch(dataRoot, (_, name) => {
       if (name === null || !name.startsWith("engine.db")) return
-      if (this.#dice.next() >= share) return
+      if (this.#dice.next() >= share()) return
       const delayMs = this.#dice.below(3) === 0 ? 0 : this.#dice.next() * 5
       if (delayMs === 0) void this.take("journal")
       else void sleep(delayMs).then(() => this.take("journal"))
@@ -154,6 +154,7 @@ export const revive = async (rig: Rig, cut: Cut, name: string): Promise<Revived>
     const before = audit(dataRoot, scratch)
     const daemon = stack.use(await startDaemon(rig, balena, { name, dataRoot }))
     const ended = async (): Promise<Audit> => {
+      await atRest(dataRoot, scratch)
       const code = await daemon.stop()
       if (code !== 0) throw new Error(`SIGTERM ended the daemon with ${code}`)
       const after = audit(dataRoot, scratch)
@@ -164,6 +165,23 @@ export const revive = async (rig: Rig, cut: Cut, name: string): Promise<Revived>
   } catch (fault) {
     await stack.disposeAsync()
     throw fault
+  }
+}
+
+/**
+ * Waits until nothing is left to do: what follows an answer (a removed container's files) is work as
+ * well. A copy of a database that is being written may be torn; then the next look decides. What
+ * never comes to rest is for the audit to name.
+ */
+const atRest = async (dataRoot: string, scratch: string): Promise<void> => {
+  for (let looks = 0; looks < 200; looks++) {
+    try {
+      const found = audit(dataRoot, scratch)
+      if (found !== null && restless(found).length === 0) return
+    } catch {
+      // torn
+    }
+    await sleep(100)
   }
 }
 

@@ -112,8 +112,12 @@ export class Diff {
   }
 
   /** A name that hides what lower layers have under it: a 0/0 device (overlayfs). */
-  whiteout(path: Bytes): Bytes {
-    return this.#make(path, (at, name) => mknodAt(at, name, "character"))
+  whiteout(path: Bytes, entry: TarEntry): Bytes {
+    const made = this.#make(path, (at, name) => mknodAt(at, name, "character"))
+    const { fd } = this.#directory(parentOf(made), false)
+    chownAt(fd, nameOf(made), entry.uid, entry.gid)
+    setTimesAt(fd, nameOf(made), entry.mtime)
+    return made
   }
 
   /** A directory that hides what lower layers have in it. */

@@ -187,7 +187,7 @@ export class Entries implements TarSink {
     }
     if (marker?.kind === "whiteout") {
       const hidden = join(parentOf(path), marker.of)
-      const made = this.#bottom ? hidden : this.#diff.whiteout(hidden)
+      const made = this.#bottom ? hidden : this.#diff.whiteout(hidden, entry)
       return { kind: "whiteout", path: made, file: null }
     }
     return path === "" ? this.#root(entry) : this.#make(path, entry)

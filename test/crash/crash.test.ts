@@ -64,13 +64,16 @@ const seen = async ({ place: { socket } }: Engine): Promise<unknown> => {
   }
 }
 
-/** What an engine that has been told to end has left of itself and its containers. */
+/** Lets an engine come to rest, ends it, and answers what is left of it and its containers. */
 const leftBy = async (name: string, engine: Engine): Promise<readonly string[]> => {
   const place = placeOf(corner.rig, name)
+  const look = () => audit(place.dataRoot, join(corner.root, name, "audit"))
+  const isAtRest = async () => look()?.unfinished.length === 0
+  await waitFor("", isAtRest).catch(() => {}) // what is unfinished even so is told below
   const code = await engine.stop()
   const isAlone = async () => othersIn(engine).length === 0 // the child ends a moment later
   const left = await waitFor("", isAlone).then(() => [], () => othersIn(engine))
-  const found = audit(place.dataRoot, join(corner.root, name, "audit"))
+  const found = look()
   const bundles = join(place.execRoot, "bundles")
   return [
     ...(code === 0 ? [] : [`SIGTERM ended the daemon with ${code}`]),
@@ -146,7 +149,7 @@ const disturbed = async (story: Story, { at, way }: Death, end: unknown): Promis
   const answered = await play(story.steps, dying)
   if (answered < story.steps.length) await dying.ended
   else await dying.kill() // commits fell together, and there were fewer than before
-  audit(dying.place.dataRoot, join(corner.root, name, "audit"))
+  audit(dying.place.dataRoot, join(corner.root, name, "audit")) // throws if SQLite finds damage
 
   const engine = await start(name)
   const { socket } = engine.place

@@ -120,7 +120,7 @@ describe("a tar's entries", () => {
   })
 
   test("are of these types", () => {
-    const types = [..."01234567"].map((type) => only({ path: "x", type, link: "y" }).type)
+    const types = "01234567".split("").map((type) => only({ path: "x", type, link: "y" }).type)
     expect(types).toEqual([
       "file", "link", "symlink", "character", "block", "directory", "fifo", "file",
     ])
@@ -231,7 +231,10 @@ describe("a tar reader", () => {
       raw: (raw) => void raws.push(Buffer.from(raw)), entry: () => {}, end: () => {},
       content: (_, start, end) => void raws.push(end - start),
     }).write(all)
-    for (const raw of raws) typeof raw === "number" ? reader.skip(raw) : reader.write(raw)
+    for (const raw of raws) {
+      if (typeof raw === "number") reader.skip(raw)
+      else reader.write(raw)
+    }
     reader.end()
     expect(names).toEqual(seen.map(({ entry }) => entry.path))
     expect(reader.position).toBe(all.length)

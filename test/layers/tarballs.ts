@@ -88,7 +88,7 @@ export function pax(
 
 /** A GNU long name (`L`) or link target (`K`). */
 export const long = (type: "L" | "K", name: string): Buffer =>
-  Buffer.concat([header({ path: "././@LongLink", type, content: `${name}\0` }), padded(`${name}\0`)])
+  entry({ path: "././@LongLink", type, content: `${name}\0` })
 
 /** An entry with all that goes before and behind it. */
 export const entry = (made: Made): Buffer => Buffer.concat([
@@ -104,7 +104,8 @@ export const tarball = (...parts: readonly (Made | Buffer)[]): Buffer => Buffer.
 
 /** Bytes that do not compress. */
 export const noise = (length: number, seed = 1): Buffer =>
-  createCipheriv("aes-128-ctr", Buffer.alloc(16, seed), Buffer.alloc(16)).update(Buffer.alloc(length))
+  createCipheriv("aes-128-ctr", Buffer.alloc(16, seed), Buffer.alloc(16))
+    .update(Buffer.alloc(length))
 
 export const digestOf = (bytes: Uint8Array): string =>
   `sha256:${createHash("sha256").update(bytes).digest("hex")}`
