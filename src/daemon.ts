@@ -1,12 +1,12 @@
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as References from "effect/References"
 import * as Result from "effect/Result"
 import { apiRoutes } from "./api/routes.ts"
-import { type Listener, ListenFault, serve } from "./api/server.ts"
+import { serve } from "./api/server.ts"
+import { listenersOf } from "./daemon/listeners.ts"
+import { logging } from "./daemon/logging.ts"
+import { type Live, reloading, untilSignalled, watchdog } from "./daemon/service.ts"
 import { bootEngine, shutdown } from "./engine/boot.ts"
 import { defaultsOf } from "./engine/defaults.ts"
 import { Events } from "./engine/events.ts"
@@ -21,13 +21,14 @@ import { Watchers } from "./engine/requests/pull.ts"
 import { bootId, claimDataRoot } from "./kernel/data-root.ts"
 import { Directories } from "./kernel/directories.ts"
 import { notify } from "./kernel/notify.ts"
+import { claimPidfile } from "./kernel/pidfile.ts"
+import { setOomScore } from "./kernel/priority.ts"
 import { bodyLinux as runtimeLinux } from "./kernel/runtime-linux.ts"
-import { clearSocket, shareSocket } from "./kernel/socket-files.ts"
 import { Wal } from "./kernel/wal.ts"
 import { ENGINE_VERSION } from "./api/version.ts"
 import { textOf } from "./kernel/machine.ts"
 import { bodyLinux as carrierLinux, CARRIER_DEFAULTS, waitForOrphans } from "./layers/carrier-linux.ts"
-import { type Host, listenFds, readSettings, type Settings } from "./settings.ts"
+import { readSettings } from "./settings.ts"
 import { Database } from "./store/database.ts"
 import { Store, StoreBody } from "./store/store.ts"
 
@@ -57,7 +58,8 @@ const storeLayer = (path: string) =>
   )
 
 /** Every door of a real machine, and the loop between them. */
-const world = (settings: Settings, program: Program, boot: { boot: number }, store: StoreBody) => {
+const world = (live: Live, program: Program, boot: { boot: number }, store: StoreBody) => {
+  const { settings } = live
   const { dataRoot, execRoot } = settings
   const doors = Layer.mergeAll(
     Layer.succeed(Store, store),
@@ -65,7 +67,7 @@ const world = (settings: Settings, program: Program, boot: { boot: number }, sto
     Layer.sync(Keyring, () => new Map()),
     Layer.sync(Watchers, () => new Map()),
     Layer.sync(ProgressBoard, () => new ProgressBody()),
-    Layer.succeed(Registries, registriesOf(settings.insecureRegistries)),
+    Layer.succeed(Registries, registriesOf(() => live.settings)),
     (program.wal ?? Wal.bodyLinux)(`${dataRoot}/engine.db`),
     Directories.bodyLinux,
     carrierLinux({
@@ -87,46 +89,16 @@ const world = (settings: Settings, program: Program, boot: { boot: number }, sto
   return Layer.provideMerge(Events.body, loop)
 }
 
-const socketGroups = (settings: Settings) => [settings.group, "balena-engine", "docker"]
-
-/** A step on the file system whose refusal keeps a socket from being served. */
-const filed = (name: string, step: () => void) =>
-  Effect.try({ try: step, catch: (error) => new ListenFault({ name, cause: String(error) }) })
-
-const listenersOf = (settings: Settings): Listener[] =>
-  settings.hosts.flatMap((host: Host): Listener[] => {
-    if (host.kind === "fd") {
-      return listenFds(process.env, process.pid)
-        .filter(({ name, fd }) => host.name === "" || host.name === name || host.name === String(fd))
-        .map(({ fd }) => ({ name: `fd://${fd}`, listen: { fd } }))
-    }
-    if (host.kind === "tcp") {
-      const name = `tcp://${host.host}:${host.port}`
-      return [{ name, listen: { host: host.host, port: host.port } }]
-    }
-    const name = `unix://${host.path}`
-    return [{
-      name,
-      listen: { path: host.path },
-      before: filed(name, () => clearSocket(host.path)),
-      bound: filed(name, () => shareSocket(host.path, socketGroups(settings))),
-    }]
-  })
-
-/** Returns when somebody wants the daemon to end. */
-const untilSignalled = Effect.gen(function*() {
-  const asked = yield* Deferred.make<NodeJS.Signals>()
-  const hear = (signal: NodeJS.Signals) => Deferred.doneUnsafe(asked, Effect.succeed(signal))
-  process.on("SIGTERM", hear).on("SIGINT", hear)
-  return yield* Deferred.await(asked)
-})
-
 /** The daemon from its start to its end; fails with what kept it from starting. */
-export const daemon = (settings: Settings, program: Program) =>
+export const daemon = (live: Live, program: Program) =>
   Effect.scoped(Effect.gen(function*() {
     const asked = yield* Effect.forkScoped(untilSignalled)
+    yield* Effect.forkScoped(reloading(live))
+    const { settings } = live
     for (const note of settings.notes) yield* Effect.logWarning(note)
-    const { dataRoot } = settings
+    const { dataRoot, oomScoreAdjust } = settings
+    if (oomScoreAdjust !== 0) setOomScore(oomScoreAdjust)
+    yield* claimPidfile(settings.pidfile)
     yield* claimDataRoot(dataRoot)
     yield* waitForOrphans(`${dataRoot}/child.lock`)
     const store = yield* Layer.build(storeLayer(`${dataRoot}/engine.db`))
@@ -135,29 +107,18 @@ export const daemon = (settings: Settings, program: Program) =>
     yield* Effect.provide(
       Effect.gen(function*() {
         yield* bootEngine(boot.reboot)
-        yield* serve(apiRoutes(settings, defaultsOf(settings)), listenersOf(settings))
+        yield* serve(apiRoutes(() => live.settings, defaultsOf(settings)), listenersOf(settings))
         notify("READY=1")
+        yield* Effect.forkScoped(watchdog)
         yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
         const signal = yield* Fiber.join(asked)
         yield* Effect.logInfo(`${signal}: the engine ends; containers go on`)
         notify("STOPPING=1")
         yield* shutdown
       }),
-      world(settings, program, boot, body),
+      world(live, program, boot, body),
     )
   }))
-
-const LEVELS = { debug: "Debug", info: "Info", warn: "Warn", error: "Error", fatal: "Fatal" } as const
-
-/** The daemon's log: one line each on stderr, logfmt or JSON. */
-const logging = ({ debug, logLevel, logFormat }: Settings) => {
-  const format = logFormat === "json" ? Logger.formatJson : Logger.formatLogFmt
-  const level = debug ? "Debug" : LEVELS[logLevel as keyof typeof LEVELS] ?? "Info"
-  const write = Logger.make((options) => {
-    process.stderr.write(`${format.log(options)}\n`)
-  })
-  return Layer.merge(Logger.layer([write]), Layer.succeed(References.MinimumLogLevel, level))
-}
 
 /** Runs the daemon as its command line says. Answers the exit code: 0 after SIGTERM, 1 if it cannot. */
 export const main = async (words: readonly string[], program: Program): Promise<number> => {
@@ -172,8 +133,8 @@ export const main = async (words: readonly string[], program: Program): Promise<
     process.stdout.write(request.action === "help" ? request.text : version)
     return 0
   }
-  const { settings } = request
-  const running = daemon(settings, program).pipe(
+  const live: Live = { words, settings: request.settings }
+  const running = daemon(live, program).pipe(
     Effect.as(0),
     Effect.catch((fault) =>
       Effect.sync(() => {
@@ -181,7 +142,7 @@ export const main = async (words: readonly string[], program: Program): Promise<
         return 1
       })
     ),
-    Effect.provide(logging(settings)),
+    Effect.provide(logging(() => live.settings)),
   )
   const code = await Effect.runPromise(running)
   process.exit(code)

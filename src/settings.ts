@@ -36,9 +36,7 @@ const RUNTIMES = ["runc", "crun", "io.containerd.runc.v2", "io.containerd.runtim
 
 /** What SIGHUP may change while running; all else keeps its value until a restart. */
 export const RELOADABLE = [
-  "debug", "labels", "liveRestore", "shutdownTimeout", "features",
-  "maxConcurrentDownloads", "maxConcurrentUploads", "maxDownloadAttempts", "maxUploadAttempts",
-  "insecureRegistries", "registryMirrors", "defaultRuntime", "runtimes",
+  "debug", "labels", "insecureRegistries", "registryMirrors",
 ] as const satisfies readonly (keyof Settings)[]
 
 const NAMES = Object.entries(OPTIONS) as [keyof Options, Option<unknown>][]

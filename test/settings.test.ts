@@ -40,7 +40,6 @@ describe("the command line", () => {
       hosts: [{ kind: "unix", path: "/var/run/balena-engine.sock" }],
       group: "balena-engine",
       defaultShmBytes: 64 * 1024 * 1024,
-      maxDownloadAttempts: 5,
       cgroupDriver: "cgroupfs",
     })
   })
@@ -65,6 +64,15 @@ describe("the command line", () => {
     })
   })
 
+  test("what cannot have an effect is taken, and said", () => {
+    const { notes } = settings(["--live-restore", "--max-download-attempts=10", "--icc"])
+    expect(notes).toEqual([
+      "--live-restore has no effect: containers always go on when the engine ends",
+      "--max-download-attempts has no effect: "
+      + "a pull is tried for as long as it takes, over two connections",
+    ])
+  })
+
   test("a value may follow the flag, an equals sign, or the letter", () => {
     for (const words of [["-l", "debug"], ["-ldebug"], ["-l=debug"], ["--log-level", "debug"]]) {
       expect(settings(words).logLevel).toBe("debug")
@@ -82,7 +90,7 @@ describe("the command line", () => {
     [["--dns", "foo"], "foo is not an ip address"],
     [["--label", "ab"], "bad attribute format: ab"],
     [["-s", "btrfs"], "storage driver btrfs is not supported: overlay2 is the only one"],
-    [["--max-download-attempts", "0"], "invalid max download attempts: 0"],
+    [["--mtu", "0"], "invalid default MTU: 0"],
     [["--default-runtime", "foo"], "specified default runtime 'foo' does not exist"],
     [["--bip=10.1.0.1/24", "-b", "br0"], /mutually exclusive/],
     [["--bip=10.1.0.1/24", "--fixed-cidr=10.2.0.0/24"], /is not within/],
@@ -153,9 +161,9 @@ describe("daemon.json", () => {
 
   test("SIGHUP changes what can change while running, and nothing else", () => {
     const before = settings(["--mtu", "1400"])
-    const file = () => JSON.stringify({ debug: true, "max-download-attempts": 9, icc: false })
+    const file = () => JSON.stringify({ debug: true, labels: ["a=b"], icc: false })
     expect(Result.getOrThrow(reloadSettings(before, ["--mtu", "1400"], file)))
-      .toEqual({ ...before, debug: true, maxDownloadAttempts: 9 })
+      .toEqual({ ...before, debug: true, labels: ["a=b"] })
   })
 })
 

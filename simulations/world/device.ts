@@ -157,7 +157,7 @@ export class Device {
       Layer.sync(Keyring, () => new Map()),
       Layer.sync(Watchers, () => new Map()),
       Layer.sync(ProgressBoard, () => new ProgressBody()),
-      Layer.succeed(Registries, registriesOf([])),
+      Layer.succeed(Registries, registriesOf(() => ({ insecureRegistries: [], registryMirrors: [] }))),
       Layer.succeed(Wal, simWal(this.database, time, this.#broken)),
       Layer.succeed(Directories, simDirectoriesDoor(directories, processes)),
       Layer.succeed(Carrier, carrier.service),

@@ -11,7 +11,7 @@ import type { Route } from "./route.ts"
 import { type Shown, systemRoutes } from "./system.ts"
 
 /** The first route that fits wins: what names things comes before what takes any name. */
-const all = (settings: Shown, defaults: Defaults) =>
+const all = (settings: () => Shown, defaults: Defaults) =>
   [
     ...systemRoutes(settings),
     ...debugRoutes,
@@ -28,6 +28,6 @@ type Needs<R> = R extends Route<infer Services> ? Services : never
 
 /** The whole API. */
 export const apiRoutes = (
-  settings: Shown,
+  settings: () => Shown,
   defaults: Defaults,
 ): readonly Route<Needs<ReturnType<typeof all>[number]>>[] => all(settings, defaults)

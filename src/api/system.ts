@@ -8,7 +8,7 @@ import { imageSummary } from "./schema/image.ts"
 import { json } from "./stream.ts"
 import { API_VERSION, ENGINE_VERSION, MIN_API_VERSION } from "./version.ts"
 
-/** What of the settings the system's routes show. */
+/** What of the settings the system's routes show, as it is when they are asked. */
 export interface Shown {
   readonly dataRoot: string
   readonly debug: boolean
@@ -57,8 +57,9 @@ const version = () =>
       KernelVersion: machine.kernel,
     }))
 
-const info = (settings: Shown) => () =>
+const info = (shown: () => Shown) => () =>
   Effect.gen(function*() {
+    const settings = shown()
     const { census, images, machine, hostname, cgroupVersion, forwarding } = yield* systemInfo
     const now = yield* Clock.currentTimeMillis
     return json({
@@ -146,7 +147,7 @@ const df = (call: Call) =>
     }))
 
 /** Routes about the engine itself. */
-export const systemRoutes = (settings: Shown) => [
+export const systemRoutes = (settings: () => Shown) => [
   route("GET", "/_ping", ping("OK")),
   route("HEAD", "/_ping", ping("")),
   route("GET", "/version", version),

@@ -10,7 +10,7 @@ import { linkName, macOf } from "../net/mac.ts"
 import { allocate, bridgePool, type Cidr, freeBridge, parseCidr, type Pool } from "../net/pools.ts"
 import { parsePortRange, planPorts } from "../net/ports.ts"
 import { type Published, publishing, ruleset, withdrawing } from "../net/rules.ts"
-import type { Terms } from "../oci/terms.ts"
+import type { Port, Terms } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
 import { Store } from "../store/store.ts"
 import { Networks, type NetworkState } from "./networks.ts"
@@ -18,6 +18,7 @@ import { Networks, type NetworkState } from "./networks.ts"
 const DEFAULT_BRIDGE = "balena0"
 const DEFAULT_MTU = 1500
 const EXIT_ENGINE = 125
+const ANY = "0.0.0.0"
 
 const failed = (cause: string) => new StartFault({ exitCode: EXIT_ENGINE, cause })
 
@@ -97,7 +98,7 @@ class DefaultBridge {
       const address = allocate(pool, new Set(others.map((claim) => claim.address)))
       if (Result.isFailure(address)) return Effect.fail(failed(address.failure.cause))
       const ports = planPorts({
-        ports: terms.network.ports,
+        ports: terms.network.ports.map((port) => this.#onDefaultIp(port)),
         taken: others.flatMap((claim) => claim.ports),
         range: parsePortRange(localPortRange()),
         isFree: ({ protocol, hostIp, hostPort }) => isPortFree(protocol, hostIp, hostPort),
@@ -120,6 +121,12 @@ class DefaultBridge {
       this.#claims.set(id, claim)
       return Effect.succeed(claim)
     })
+  }
+
+  /** A port that names no address of the host's is published on the one that is set for those. */
+  #onDefaultIp(port: Port): Port {
+    const { defaultIp } = this.#settings
+    return port.hostIp === "" && defaultIp !== ANY ? { ...port, hostIp: defaultIp } : port
   }
 
   publish(id: string): Effect.Effect<void, StartFault> {

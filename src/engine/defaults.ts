@@ -11,6 +11,8 @@ export interface Defaults {
   readonly runtimes: readonly string[]
   readonly shmBytes: number
   readonly ipcMode: string
+  /** Null: as Docker has it, by the version of the control groups. */
+  readonly cgroupnsMode: "private" | "host" | null
   readonly cgroupVersion: 1 | 2
   readonly init: boolean
   readonly noNewPrivileges: boolean
@@ -38,6 +40,7 @@ export const defaultsOf = (settings: Settings): Defaults => {
     runtimes: [...new Set([defaultRuntime, ...RUNTIMES, ...Object.keys(runtimes)])],
     shmBytes: settings.defaultShmBytes,
     ipcMode: settings.defaultIpcMode,
+    cgroupnsMode: cgroupnsOf(settings.defaultCgroupnsMode),
     cgroupVersion: cgroupVersion(),
     init: settings.init,
     noNewPrivileges: settings.noNewPrivileges,
@@ -49,6 +52,8 @@ export const defaultsOf = (settings: Settings): Defaults => {
     hostname: hostName(),
   }
 }
+
+const cgroupnsOf = (mode: string) => mode === "private" || mode === "host" ? mode : null
 
 const seccompOf = (path: string): string =>
   path === "" || path === "builtin" || path === "default"

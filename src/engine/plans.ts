@@ -85,7 +85,7 @@ export const plannerLinux = (settings: Settings) =>
           lower: lowerOf(row.layers),
           home: paths.container(row.id),
           files: sharedNetwork(terms) === null
-            ? hostFilesOf(terms, hostnameOf(terms, store), network, textOf)
+            ? hostFilesOf(terms, hostnameOf(terms, store), network, settings, textOf)
             : {},
           spec: (rootfs) => runtimeSpec(inputOf(row, terms), rootfs),
           terminal: terms.terminal,

@@ -1,26 +1,56 @@
 import * as Context from "effect/Context"
 
-/** Which registries may be spoken to in the clear. */
+/** A registry, and whether it may be spoken to in the clear. */
+export interface Place {
+  readonly host: string
+  readonly insecure: boolean
+}
+
+/** Which registries may be spoken to in the clear, and which stand in for the hub. */
 export class Registries extends Context.Service<Registries, {
-  readonly accessTo: (host: string) => { readonly host: string; readonly insecure: boolean }
+  readonly accessTo: (host: string) => Place
+  /** Where a name of this domain is to be asked for, in turn. */
+  readonly placesOf: (domain: string) => readonly Place[]
 }>()("engine/Registries") {}
+
+/** What is set, and may change while the engine runs. */
+export interface RegistrySettings {
+  readonly insecureRegistries: readonly string[]
+  /** `https://host[:port]`, as dockerd has them: only for the hub. */
+  readonly registryMirrors: readonly string[]
+}
+
+const HUB = "docker.io"
+
+/** The registries as they are set at this moment. */
+export const registriesOf = (now: () => RegistrySettings): Registries["Service"] => {
+  const accessTo = (host: string) => placeOf(host, now().insecureRegistries)
+  return {
+    accessTo,
+    placesOf: (domain) => [
+      ...domain === HUB ? now().registryMirrors.map(mirrorAt) : [],
+      accessTo(domain),
+    ],
+  }
+}
+
+const mirrorAt = (text: string): Place => {
+  const { protocol, host } = new URL(text)
+  return { host, insecure: protocol === "http:" }
+}
 
 /**
  * Insecure are those that were named so (as host, host:port or an IPv4 network), and, as under
  * dockerd, everything on the loopback network.
  */
-export const registriesOf = (insecure: readonly string[]): Registries["Service"] => {
-  const named = new Set(insecure)
+const placeOf = (host: string, insecure: readonly string[]): Place => {
   const networks = ["127.0.0.0/8", ...insecure].map(networkOf).filter((one) => one !== null)
-  return {
-    accessTo: (host) => {
-      const name = host.replace(/:\d+$/, "")
-      const address = ipv4(name)
-      const inside = address !== null &&
-        networks.some(({ base, mask }) => ((address & mask) >>> 0) === base)
-      return { host, insecure: named.has(host) || named.has(name) || name === "localhost" || inside }
-    },
-  }
+  const name = host.replace(/:\d+$/, "")
+  const address = ipv4(name)
+  const isInside = address !== null &&
+    networks.some(({ base, mask }) => ((address & mask) >>> 0) === base)
+  const isNamed = insecure.includes(host) || insecure.includes(name) || name === "localhost"
+  return { host, insecure: isNamed || isInside }
 }
 
 const ipv4 = (text: string): number | null => {

@@ -29,3 +29,16 @@ export const notify = (state: string, path = process.env["NOTIFY_SOCKET"]): void
   libc.sendto(fd, data, data.length, 0, address, address.length)
   closeSync(fd)
 }
+
+/**
+ * How often the service manager wants to hear `WATCHDOG=1`, in milliseconds: half of what it waits
+ * for. Null: it does not watch this process. sd_watchdog_enabled(3).
+ */
+export const watchdogMs = (
+  env: Readonly<Record<string, string | undefined>>,
+  pid: number,
+): number | null => {
+  const waitsUs = Number(env["WATCHDOG_USEC"] ?? NaN)
+  const watched = env["WATCHDOG_PID"] ?? String(pid)
+  return waitsUs > 0 && watched === String(pid) ? waitsUs / 1000 / 2 : null
+}

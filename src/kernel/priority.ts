@@ -29,8 +29,12 @@ export const giveWay = (): void => {
   for (const thread of readdirSync("/proc/self/task")) {
     quietly(() => setPriority(Number(thread), NICE))
   }
-  quietly(() => writeFileSync("/proc/self/oom_score_adj", String(OOM_SCORE_ADJ)))
+  quietly(() => setOomScore(OOM_SCORE_ADJ))
 }
+
+/** How early this process is ended where memory runs out: -1000 never, 1000 first (proc(5)). */
+export const setOomScore = (score: number): void =>
+  writeFileSync("/proc/self/oom_score_adj", String(score))
 
 const quietly = (attempt: () => void): void => {
   try {

@@ -231,7 +231,7 @@ const rlimit = ({ name, soft, hard }: Ulimit) => ({
 
 /** The namespaces of a container: its own, another's, or (left out) the host's. */
 function namespacesOf(input: SpecInput): Result.Result<readonly Namespace[], SpecFault> {
-  const { terms, machine } = input
+  const { terms } = input
   const namespace = (type: string, file: string, mode: string) => {
     if (mode === "host") return Result.succeed([])
     if (isPrivate(mode)) return Result.succeed([{ type }])
@@ -248,7 +248,7 @@ function namespacesOf(input: SpecInput): Result.Result<readonly Namespace[], Spe
       ...(yield* namespace("uts", "uts", terms.utsMode)),
       ...(yield* namespace("pid", "pid", terms.pidMode)),
       ...(yield* namespace("ipc", "ipc", terms.ipcMode)),
-      ...(machine.cgroupVersion === 2 ? [{ type: "cgroup" }] : []),
+      ...(yield* namespace("cgroup", "cgroup", terms.cgroupnsMode)),
     ]
   })
 }

@@ -46,6 +46,8 @@ export interface Terms {
   readonly pidMode: string
   readonly ipcMode: string
   readonly utsMode: string
+  /** `private` or `host`. */
+  readonly cgroupnsMode: string
   readonly cgroupParent: string
   readonly restart: { readonly policy: RestartPolicy; readonly retries: number }
   readonly autoRemove: boolean

@@ -90,13 +90,8 @@ const Runtime = Schema.Struct({
   path: Schema.String,
   runtimeargs: Schema.optionalKey(Schema.Array(Schema.String)),
 })
-const Pool = Schema.Struct({
-  base: Schema.String.check(checked(network)),
-  size: Schema.Int.check(Schema.isBetween({ minimum: 8, maximum: 30 })),
-})
 export type Ulimit = typeof Ulimit.Type
 export type Runtime = typeof Runtime.Type
-export type Pool = typeof Pool.Type
 
 /** Every option that means something here. Field names are what the rest of the engine reads. */
 export const OPTIONS = {
@@ -121,10 +116,6 @@ export const OPTIONS = {
   logFormat: text("log-format", "text", 'Set the logging format: text, json', {
     check: oneOf("invalid log format", "text", "json"),
   }),
-  shutdownTimeout: number("shutdown-timeout", 15, "Set the default shutdown timeout (seconds)", {
-    check: atLeast(-1, "shutdown timeout"),
-  }),
-  liveRestore: truth("live-restore", false, "Leave containers running when the daemon ends"),
   labels: list("label", [], "Set key=value labels to the daemon", { key: "labels", check: label }),
   experimental: truth("experimental", false, "Enable experimental features"),
   features: option(
@@ -134,7 +125,6 @@ export const OPTIONS = {
   storageDriver: text("storage-driver", "", "Storage driver to use (overlay2)", {
     short: "s", check: overlay2,
   }),
-  storageOpts: list("storage-opt", [], "Storage driver options", { key: "storage-opts" }),
   deltaDataRoot: text("delta-data-root", "", "Root directory of a second store, for delta bases"),
   deltaStorageDriver: text("delta-storage-driver", "", "Storage driver of the delta bases", {
     check: overlay2,
@@ -151,14 +141,11 @@ export const OPTIONS = {
   defaultGateway: text("default-gateway", "", "Container default gateway IPv4 address", {
     check: address,
   }),
-  defaultAddressPools: option("pools", Schema.Array(Pool), "default-address-pool", [],
-    "Default address pools for local networks", { key: "default-address-pools" }),
   mtu: number("mtu", 1500, "Set the containers network MTU", { check: atLeast(68, "default MTU") }),
   icc: truth("icc", true, "Enable inter-container communication"),
   iptables: truth("iptables", true, "Enable addition of firewall rules"),
   ipForward: truth("ip-forward", true, "Enable net.ipv4.ip_forward"),
   ipMasq: truth("ip-masq", true, "Enable IP masquerading"),
-  userlandProxy: truth("userland-proxy", true, "Use userland proxy for loopback traffic"),
   defaultIp: text("ip", "0.0.0.0", "Default IP when binding container ports", { check: address }),
   hostGatewayIp: text("host-gateway-ip", "", "What host-gateway in --add-host resolves to", {
     check: address,
@@ -172,18 +159,6 @@ export const OPTIONS = {
   }),
   registryMirrors: list("registry-mirror", [], "Preferred registry mirror", {
     key: "registry-mirrors", check: mirror,
-  }),
-  maxConcurrentDownloads: number("max-concurrent-downloads", 3, "Set the max concurrent pulls", {
-    check: atLeast(0, "max concurrent downloads"),
-  }),
-  maxConcurrentUploads: number("max-concurrent-uploads", 5, "Set the max concurrent uploads", {
-    check: atLeast(0, "max concurrent uploads"),
-  }),
-  maxDownloadAttempts: number("max-download-attempts", 5, "Set the max download attempts", {
-    check: atLeast(1, "max download attempts"),
-  }),
-  maxUploadAttempts: number("max-upload-attempts", 5, "Set the max upload attempts", {
-    check: atLeast(1, "max upload attempts"),
   }),
 
   logDriver: text("log-driver", "json-file", "Default driver for container logs", {
@@ -251,6 +226,18 @@ export const LEFT_OUT: readonly LeftOut[] = [
   ...leftOut(false, "there is no swarm", "number", "network-control-plane-mtu"),
   ...leftOut(false, "there is no swarm", "list", "node-generic-resource/node-generic-resources"),
   ...leftOut(false, "the log is never coloured", "truth", "raw-logs"),
+  ...leftOut(false, "containers always go on when the engine ends", "truth", "live-restore"),
+  ...leftOut(false, "containers always go on when the engine ends", "number", "shutdown-timeout"),
+  ...leftOut(false, "a pull is tried for as long as it takes, over two connections", "number",
+    "max-concurrent-downloads", "max-download-attempts"),
+  ...leftOut(false, "images are not pushed yet", "number",
+    "max-concurrent-uploads", "max-upload-attempts"),
+  ...leftOut(false, "every layer is always made durable, and its own files alone", "list",
+    "storage-opt/storage-opts"),
+  ...leftOut(false, "there are no networks but the default bridge yet", "pools",
+    "default-address-pool/default-address-pools"),
+  ...leftOut(false, "published ports are the packet filter's, on loopback too", "truth",
+    "userland-proxy"),
   ...leftOut(false, "foreign layers are never pushed", "list",
     "allow-nondistributable-artifacts"),
   ...leftOut(false, "realtime scheduling is left to the kernel", "number",

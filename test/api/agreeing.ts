@@ -8,6 +8,7 @@ export const DEFAULTS: Defaults = {
   runtimes: ["runc", "io.containerd.runc.v2", "bare"],
   shmBytes: 64 * 1024 * 1024,
   ipcMode: "private",
+  cgroupnsMode: null,
   cgroupVersion: 1,
   init: false,
   noNewPrivileges: false,

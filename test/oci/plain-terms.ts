@@ -57,6 +57,7 @@ export const terms: Terms = {
   pidMode: "private",
   ipcMode: "private",
   utsMode: "private",
+  cgroupnsMode: "host",
   cgroupParent: "",
   restart: { policy: "no", retries: 0 },
   autoRemove: false,

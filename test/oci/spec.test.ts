@@ -248,9 +248,13 @@ describe("beyond the recorded cases", () => {
       '[{"type":"RLIMIT_MEMLOCK","hard":18446744073709551615,"soft":18446744073709551615}]')
   })
 
-  test("cgroup v2 gives a cgroup namespace, and no OOM switch", () => {
-    const machine = { ...input().machine, cgroupVersion: 2 as const }
-    expect(specOf({}, { machine }).linux.namespaces).toContainEqual({ type: "cgroup" })
+  test("control groups of its own are a namespace, those of the host none", () => {
+    const namespaces = (cgroupnsMode: string) => specOf({ cgroupnsMode }).linux.namespaces
+    expect(namespaces("private")).toContainEqual({ type: "cgroup" })
+    expect(namespaces("host")).not.toContainEqual({ type: "cgroup" })
+  })
+
+  test("cgroup v2 has no OOM switch", () => {
     expect(resourcesOf({ ...resources, oomKillDisable: true }, 2)).toEqual({})
   })
 

@@ -7,6 +7,7 @@ import { checkLimits, limitsOf, swapOf, ulimitsOf } from "./limits.ts"
 import { checkConfig, mergeConfig } from "./merge.ts"
 import { mountsOf } from "./mounts.ts"
 import {
+  cgroupnsOf,
   checkHost,
   checkHosts,
   checkNetwork,
@@ -103,7 +104,6 @@ function decided(host: HostConfig, defaults: Defaults): HostConfig {
   const restart = restartOf(host.RestartPolicy)
   const { PidsLimit: pids = 0, MaskedPaths: masked, ReadonlyPaths: readonly, ...rest } = host
   const privileged = host.Privileged === true
-  const seesGroups = privileged || defaults.cgroupVersion === 1
   return {
     ...rest,
     LogConfig: { Type: log.driver, Config: log.options },
@@ -111,7 +111,7 @@ function decided(host: HostConfig, defaults: Defaults): HostConfig {
       { Name: restart.policy, MaximumRetryCount: restart.retries },
     NetworkMode: host.NetworkMode || "default",
     IpcMode: host.IpcMode || defaults.ipcMode,
-    CgroupnsMode: host.CgroupnsMode || (seesGroups ? "host" : "private"),
+    CgroupnsMode: cgroupnsOf(host, defaults),
     ShmSize: host.ShmSize || defaults.shmBytes,
     Runtime: host.Runtime || defaults.runtimes[0]!,
     MemorySwap: swapOf(host),
@@ -173,7 +173,7 @@ function termsOf(
       dnsOptions: host.DnsOptions ?? [],
       extraHosts: host.ExtraHosts ?? [],
     },
-    ...modesOf(host, resolve),
+    ...modesOf(host, resolve, defaults),
     cgroupParent: host.CgroupParent ?? "",
     restart: restartOf(host.RestartPolicy),
     autoRemove: host.AutoRemove ?? false,

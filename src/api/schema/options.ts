@@ -162,7 +162,7 @@ export function checkHosts(host: HostConfig): void {
 }
 
 /** Namespaces: `private`, `host` or `container:<id>`; for IPC `none` too. */
-export function modesOf(host: HostConfig, resolve: Resolve) {
+export function modesOf(host: HostConfig, resolve: Resolve, defaults: Defaults) {
   const mode = (asked: string, what: string, kinds: Readonly<Record<string, string>>): string => {
     if (asked.startsWith("container:") && what !== "UTS") return joined(asked, what, resolve)
     const known = kinds[asked]
@@ -173,14 +173,22 @@ export function modesOf(host: HostConfig, resolve: Resolve) {
   if (!["", "host"].includes(host.UsernsMode ?? "")) {
     throw invalid(`invalid userns mode: ${host.UsernsMode}`)
   }
-  if (!["", "private", "host"].includes(host.CgroupnsMode ?? "")) {
-    throw invalid(`invalid cgroup namespace mode: ${host.CgroupnsMode}`)
-  }
   return {
     pidMode: mode(host.PidMode ?? "", "PID", plain),
     ipcMode: mode(host.IpcMode ?? "", "IPC", { ...plain, none: "none", shareable: "private" }),
     utsMode: mode(host.UTSMode ?? "", "UTS", plain),
+    cgroupnsMode: cgroupnsOf(host, defaults),
   }
+}
+
+/** Whether a container sees all control groups or its own alone: asked, set, or Docker's default. */
+export function cgroupnsOf(host: HostConfig, defaults: Defaults): "private" | "host" {
+  const { CgroupnsMode: asked = "" } = host
+  if (asked === "private" || asked === "host") return asked
+  if (asked !== "") throw invalid(`invalid cgroup namespace mode: ${asked}`)
+  if (host.Privileged === true) return "host"
+  if (defaults.cgroupnsMode !== null) return defaults.cgroupnsMode
+  return defaults.cgroupVersion === 1 ? "host" : "private"
 }
 
 /** All else that a `HostConfig` can say wrongly. */

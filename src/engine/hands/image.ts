@@ -7,7 +7,7 @@ import type { ImageCargo, NamesCargo } from "../../store/images.ts"
 import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Keyring } from "../keyring.ts"
-import { Registries } from "../registries.ts"
+import { type Place, Registries } from "../registries.ts"
 
 interface Wanted {
   readonly reference: string
@@ -53,13 +53,20 @@ export const imageHands = Effect.gen(function*() {
     }
     const reference = parsed.success
     const credentials = keyring.get(order.address) ?? null
-    return carrier.resolve({
-      repository: reference.path,
-      reference: reference.digest ?? reference.tag ?? "latest",
-      access: { ...registries.accessTo(reference.domain), credentials },
-      platform: order.params.platform,
-      retrying: () => {},
-    }).pipe(
+    const ask = (place: Place) =>
+      carrier.resolve({
+        repository: reference.path,
+        reference: reference.digest ?? reference.tag ?? "latest",
+        access: { ...place, credentials },
+        platform: order.params.platform,
+        retrying: () => {},
+      })
+    const [first, ...others] = registries.placesOf(reference.domain)
+    // A mirror that fails, however it does, is no reason to fail: the next one is asked.
+    return others.reduce(
+      (asked, place) => Effect.catch(asked, () => ask(place)),
+      ask(first!),
+    ).pipe(
       Effect.map((found) =>
         store.images.get(found.imageId) === undefined
           ? resolvedEvent(reference, found)
