@@ -11,6 +11,7 @@ import { bootEngine, shutdown } from "./engine/boot.ts"
 import { defaultsOf } from "./engine/defaults.ts"
 import { Events } from "./engine/events.ts"
 import { Keyring } from "./engine/keyring.ts"
+import { keepLogs } from "./engine/log-keeper.ts"
 import { Loop, makeLoop } from "./engine/loop.ts"
 import { networksLinux } from "./engine/bridge.ts"
 import { Paths, pathsOf } from "./engine/paths.ts"
@@ -110,6 +111,7 @@ export const daemon = (live: Live, program: Program) =>
         yield* serve(apiRoutes(() => live.settings, defaultsOf(settings)), listenersOf(settings))
         notify("READY=1")
         yield* Effect.forkScoped(watchdog)
+        yield* Effect.forkScoped(keepLogs)
         yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
         const signal = yield* Fiber.join(asked)
         yield* Effect.logInfo(`${signal}: the engine ends; containers go on`)

@@ -178,6 +178,7 @@ export class Device {
           stdin: false,
           stdinOnce: false,
           log: true,
+          journal: null,
           endpoint: null,
         }),
       }),

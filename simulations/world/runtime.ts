@@ -151,6 +151,7 @@ export const simRuntime = (
     remove: (home) => step(() => void processes.homes.delete(home)),
     attach: () => Effect.fail(new RunFault({ cause: "no streams in the simulation" })),
     resize: () => Effect.void,
+    rotateLog: () => Effect.succeed(false),
     pids: () => Effect.succeed([]),
     limit: () => Effect.void,
   }

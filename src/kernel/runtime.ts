@@ -49,6 +49,8 @@ export interface RunPlan {
   readonly stdinOnce: boolean
   /** false: keep no log at all (log driver `none`). */
   readonly log: boolean
+  /** The name under which journald is told what the container writes, too; null: it is not. */
+  readonly journal: string | null
   /** What to configure in the container's own network namespace; null: none or the host's. */
   readonly endpoint: Endpoint | null
 }
@@ -111,6 +113,15 @@ export class Runtime extends Context.Service<Runtime, {
   /** Connects to a container's streams; of one that does not run, waits for its next start. */
   readonly attach: (id: string) => Effect.Effect<Attachment, RunFault>
   readonly resize: (id: string, height: number, width: number) => Effect.Effect<void, RunFault>
+  /**
+   * Puts a running container's log aside if it has grown to `bytes`, and begins a new one; of old
+   * ones as many are kept as make `files` in all. Answers whether it did. No line is lost.
+   */
+  readonly rotateLog: (
+    id: string,
+    home: string,
+    limits: { readonly bytes: number; readonly files: number },
+  ) => Effect.Effect<boolean, RunFault>
   /** Pids of the container, as the host counts them. */
   readonly pids: (id: string) => Effect.Effect<readonly number[], RunFault>
   /** Changes limits while it runs: `resources` is an OCI `linux.resources`; what it lacks stays. */

@@ -129,6 +129,7 @@ const keeperOf = (conmon: string, record: Record, bundle: Bundle, plan: RunPlan)
   bundle: bundle.path,
   statusDirectory: statusDirectoryOf(plan.home),
   log: plan.log ? join(plan.home, "log") : null,
+  journal: plan.journal,
   terminal: plan.terminal,
   stdin: plan.stdin,
   stdinOnce: plan.stdinOnce,
