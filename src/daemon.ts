@@ -28,7 +28,11 @@ import { bodyLinux as runtimeLinux } from "./kernel/runtime-linux.ts"
 import { Wal } from "./kernel/wal.ts"
 import { ENGINE_VERSION } from "./api/version.ts"
 import { textOf } from "./kernel/machine.ts"
-import { bodyLinux as carrierLinux, CARRIER_DEFAULTS, waitForOrphans } from "./layers/carrier-linux.ts"
+import {
+  bodyLinux as carrierLinux,
+  CARRIER_DEFAULTS,
+  waitForOrphans,
+} from "./layers/carrier-linux.ts"
 import { readSettings } from "./settings.ts"
 import { Database } from "./store/database.ts"
 import { Store, StoreBody } from "./store/store.ts"
@@ -122,7 +126,9 @@ export const daemon = (live: Live, program: Program) =>
     )
   }))
 
-/** Runs the daemon as its command line says. Answers the exit code: 0 after SIGTERM, 1 if it cannot. */
+/**
+ * Runs the daemon as its command line says. Answers the exit code: 0 after SIGTERM, 1 if it cannot.
+ */
 export const main = async (words: readonly string[], program: Program): Promise<number> => {
   const read = readSettings(words, textOf)
   if (Result.isFailure(read)) {

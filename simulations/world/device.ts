@@ -31,7 +31,9 @@ export type Services =
 
 const PATHS = pathsOf("/data", "/exec")
 
-/** The loop, with an eye on each command it carries out: its row must be on the disk for certain. */
+/**
+ * The loop, with an eye on each command it carries out: its row must be on the disk for certain.
+ */
 class WatchedLoop extends LoopBody {
   #check: (order: Order, name: string) => void = () => {}
 
@@ -54,7 +56,8 @@ class WatchedLoop extends LoopBody {
 
 /**
  * A device with its power switch: the real machines, loop, hands and SQL over a simulated disk,
- * registry, kernel and clock. `kill` is SIGKILL to the engine; `cut` takes the power from everything.
+ * registry, kernel and clock. `kill` is SIGKILL to the engine; `cut` takes the power from
+ * everything.
  */
 export class Device {
   readonly time: Time
@@ -68,7 +71,7 @@ export class Device {
   #boots = 0
   #context: Context.Context<Services> | undefined
   /** What went wrong where nobody could throw it to us. */
-  violation: unknown
+  violation: Error | undefined
 
   constructor(time: Time, broken: Broken) {
     this.time = time
@@ -122,7 +125,10 @@ export class Device {
   }
 
   /** A client's request to the engine as it runs now: it ends with the engine, unanswered. */
-  ask<A, E>(request: Effect.Effect<A, E, Services>, answered: (answer: A | undefined) => void): void {
+  ask<A, E>(
+    request: Effect.Effect<A, E, Services>,
+    answered: (answer: A | undefined) => void,
+  ): void {
     const asking = Effect.matchCause(request, {
       onSuccess: answered,
       onFailure: () => answered(undefined),
@@ -143,7 +149,7 @@ export class Device {
   }
 
   #fail(cause: unknown): void {
-    this.violation ??= cause
+    this.violation ??= cause instanceof Error ? cause : new Violation(String(cause))
   }
 
   #world(store: StoreBody, boot: number): Layer.Layer<Services> {
@@ -157,7 +163,10 @@ export class Device {
       Layer.sync(Keyring, () => new Map()),
       Layer.sync(Watchers, () => new Map()),
       Layer.sync(ProgressBoard, () => new ProgressBody()),
-      Layer.succeed(Registries, registriesOf(() => ({ insecureRegistries: [], registryMirrors: [] }))),
+      Layer.succeed(
+        Registries,
+        registriesOf(() => ({ insecureRegistries: [], registryMirrors: [] })),
+      ),
       Layer.succeed(Wal, simWal(this.database, time, this.#broken)),
       Layer.succeed(Directories, simDirectoriesDoor(directories, processes)),
       Layer.succeed(Carrier, carrier.service),
@@ -198,7 +207,9 @@ export class Device {
       })
       return loop.watch((order, name) => {
         if (order.id <= this.database.certainCommand) return
-        this.#fail(new Violation(`${name} of ${order.address} was carried out before it was durable`))
+        this.#fail(
+          new Violation(`${name} of ${order.address} was carried out before it was durable`),
+        )
       })
     })
   }

@@ -1,5 +1,11 @@
 import * as Effect from "effect/Effect"
-import { type Exit, RunFault, type Runtime, StartFault, type Started } from "../../src/kernel/runtime.ts"
+import {
+  type Exit,
+  RunFault,
+  type Runtime,
+  StartFault,
+  type Started,
+} from "../../src/kernel/runtime.ts"
 import type { Weather } from "./carrier.ts"
 import { Violation } from "./disk.ts"
 import { Life, type Time } from "./time.ts"

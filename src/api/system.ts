@@ -28,7 +28,11 @@ const ping = (body: string) => () =>
 
 const GO_ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" }
 const architecture = GO_ARCHITECTURES[process.arch] ?? process.arch
-const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", arm: "armv7l" }
+const MACHINES: Readonly<Record<string, string>> = {
+  x64: "x86_64",
+  arm64: "aarch64",
+  arm: "armv7l",
+}
 
 const version = () =>
   Effect.map(systemInfo, ({ machine }) =>
@@ -71,7 +75,12 @@ const info = (shown: () => Shown) => () =>
       Images: images,
       Driver: "overlay2",
       DriverStatus: [["Layout", "balenaEngine journal"]],
-      Plugins: { Volume: ["local"], Network: ["bridge", "host", "null"], Authorization: null, Log: ["json-file", "local", "none"] },
+      Plugins: {
+        Volume: ["local"],
+        Network: ["bridge", "host", "null"],
+        Authorization: null,
+        Log: ["json-file", "local", "none"],
+      },
       MemoryLimit: true,
       SwapLimit: true,
       CpuCfsPeriod: true,

@@ -36,10 +36,19 @@ export const containerHands = Effect.gen(function*() {
     return { pid, startTicks }
   }
 
-  const failed = (exitCode: number, cause: string): MachineEvent => ({ type: "startFailed", exitCode, cause })
+  const failed = (exitCode: number, cause: string): MachineEvent => ({
+    type: "startFailed",
+    exitCode,
+    cause,
+  })
 
-  /** A client that waited for this start is gone; whether it runs again is for its policy to say. */
-  const lostToReboot = failed(255, "the machine was restarted while the container was being started")
+  /**
+   * A client that waited for this start is gone; whether it runs again is for its policy to say.
+   */
+  const lostToReboot = failed(
+    255,
+    "the machine was restarted while the container was being started",
+  )
 
   const start = (order: Order): Effect.Effect<MachineEvent> =>
     Effect.gen(function*() {
@@ -83,7 +92,9 @@ export const containerHands = Effect.gen(function*() {
       (fault) => Effect.logWarning(`container ${id} took no ${name}: ${fault.cause}`),
     )
 
-  /** Answers what is true: a freeze that failed left the container thawed, and the other way round. */
+  /**
+   * Answers what is true: a freeze that failed left the container thawed, and the other way round.
+   */
   const truth = (id: string, act: "freeze" | "thaw"): Effect.Effect<MachineEvent> =>
     Effect.match(runtime[act](id), {
       onSuccess: () => ({ type: act === "freeze" ? "frozen" : "thawed" }),

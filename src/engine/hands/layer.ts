@@ -1,6 +1,12 @@
 import * as Effect from "effect/Effect"
 import { type Address, nounOf } from "../../../machines/words.ts"
-import { Carrier, type FetchJob, type PullFault, type Source, type Watch } from "../../layers/carrier.ts"
+import {
+  Carrier,
+  type FetchJob,
+  type PullFault,
+  type Source,
+  type Watch,
+} from "../../layers/carrier.ts"
 import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Keyring } from "../keyring.ts"
@@ -60,7 +66,9 @@ export const layerHands = Effect.gen(function*() {
       }),
   })
 
-  /** Credentials are gone with the crash: say so, rather than that the registry would not have us. */
+  /**
+   * Credentials are gone with the crash: say so, rather than that the registry would not have us.
+   */
   const failed = (order: Order, fault: PullFault): MachineEvent => ({
     type: "fetchFailed",
     reason: fault.reason === "unauthorized" && order.attempt !== "first"
@@ -71,7 +79,9 @@ export const layerHands = Effect.gen(function*() {
   })
 
   const fetch = (order: Order<{ source: Source }>, children: number): Effect.Effect<MachineEvent> =>
-    Effect.suspend(() => carrier.fetch(jobFor(order.address, order.params.source), watch(order.address)))
+    Effect.suspend(() =>
+      carrier.fetch(jobFor(order.address, order.params.source), watch(order.address))
+    )
       .pipe(
         Effect.map((fetched): MachineEvent => ({ type: "fetched", ...fetched })),
         Effect.catch((fault) =>
@@ -82,7 +92,10 @@ export const layerHands = Effect.gen(function*() {
         Effect.ensuring(Effect.sync(() => board.end(order.address))),
       )
 
-  /** What was spooled for a load is gone with the crash, and so is the client who would send it again. */
+  /**
+   * What was spooled for a load is gone with the crash, and so is the client who would send it
+   * again.
+   */
   const interrupted: MachineEvent = {
     type: "fetchFailed",
     reason: "interrupted",
