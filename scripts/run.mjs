@@ -17,6 +17,7 @@ const SYSTEM_PATHS = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
 const PACKAGES = [
   { package: "conmon", commands: ["conmon"] },
   { package: "crun", commands: ["crun", "runc"] },
+  { package: "runc", commands: ["runc"] },
   { package: "nftables", commands: ["nft"] },
   { package: "iproute2", commands: ["ip"] },
   { package: "busybox-static", commands: ["busybox"] },
@@ -31,7 +32,7 @@ const PACKAGES = [
 ]
 const ENGINE = ["conmon", "crun", "nft", "ps"]
 const TESTED = [
-  ...ENGINE, "ip", "busybox", "mkfs.ext4", "mkfs.xfs", "losetup", "docker", "docker-registry",
+  ...ENGINE, "runc", "ip", "busybox", "mkfs.ext4", "mkfs.xfs", "losetup", "docker", "docker-registry",
 ]
 
 const TYPES = { name: "types", argv: ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"] }

@@ -68,7 +68,8 @@ const seen = async ({ place: { socket } }: Engine): Promise<unknown> => {
   const containers = await askJson<{ Names: string[]; State: string; Status: string }[]>(
     socket, "GET", "/containers/json?all=1")
   return {
-    images: (await images(socket)).map(({ Id, RepoTags }) => [Id, ...(RepoTags ?? [])]).toSorted(byText),
+    images: (await images(socket)).map(({ Id, RepoTags }) => [Id, ...(RepoTags ?? [])])
+      .toSorted(byText),
     containers: containers.map(({ Names, State, Status }) =>
       [...Names, State, /^Exited \(\d+\)/.exec(Status)?.[0] ?? ""]).toSorted(byText),
   }
