@@ -102,7 +102,9 @@ const { createMachine } = setup({
     credentialsLost: ({ event }) =>
       (event.type === "resolveFailed" || event.type === "layerFailed") &&
       event.reason === "credentials",
-    noSpace: ({ event }) => event.type === "layerFailed" && event.reason === "noSpace",
+    noSpace: ({ event }) =>
+      (event.type === "resolveFailed" || event.type === "layerFailed") &&
+      event.reason === "noSpace",
   },
   delays: { patience: 24 * 60 * 60 * 1000 },
 })
@@ -185,6 +187,7 @@ export const image = createMachine({
         },
         resolveFailed: [
           { guard: "credentialsLost", target: "parked", actions: "blame" },
+          { guard: "noSpace", target: "failed", actions: ["blame", tellShort] },
           { target: "failed", actions: "blame" },
         ],
       },

@@ -215,6 +215,9 @@ export class Device {
   }
 }
 
+/** A disk that is never full: what happens then is tried on real ones. */
+const ROOMY = { bytes: 1e12, totalBytes: 1e12, files: null, totalFiles: 0 }
+
 const simDirectoriesDoor = (
   directories: SimDirectories,
   processes: SimProcesses,
@@ -225,6 +228,7 @@ const simDirectoriesDoor = (
         ? [...processes.homes].map((home) => home.slice(path.length + 1))
         : directories.names(path)
     ),
+  free: () => Effect.succeed(ROOMY),
   discard: (path) =>
     Effect.sync(() => {
       directories.remove(path)

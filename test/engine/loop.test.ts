@@ -61,6 +61,9 @@ const runHands = (done: string[], exit: (order: Order) => Effect.Effect<any>): H
 })
 const exits = () => Effect.succeed({ type: "exited", exitCode: 3, oomKilled: false, ranMs: 1 })
 
+const until = (isSo: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => isSo() ? Effect.void : Effect.andThen(Effect.sleep(2), until(isSo)))
+
 test("a life from create to removed leaves nothing but its journal", () =>
   run(Effect.gen(function*() {
     const { loop, store } = yield* open(runHands([], exits))
@@ -125,13 +128,12 @@ test("nothing is carried out or answered before the log is durable", () =>
     expect(store.containers.get("c")).toBeDefined() // committed, though not yet promised to anybody
     expect(answered).toBe(false)
     release()
-    yield* Effect.sleep(10)
-    expect(answered).toBe(true)
+    yield* until(() => answered)
     yield* Effect.forkChild(loop.ask("container/c", { type: "start" }, () => true))
     yield* Effect.sleep(10)
     expect(done).toEqual([])
     release()
-    yield* Effect.sleep(10)
+    yield* until(() => done.length > 0)
     expect(done).toEqual(["start first"])
   })))
 
@@ -147,9 +149,10 @@ test("open commands are carried out again after a crash, timers go on", () =>
       (t) => t.event.type === "started" || undefined,
     )
     yield* Effect.forkChild(
-      first.loop.ask("container/c", { type: "stop", graceMs: 60 }, () => true),
+      first.loop.ask("container/c", { type: "stop", graceMs: 1000 }, () => true),
     )
-    yield* Effect.sleep(10)
+    yield* until(() => first.loop.armedTimers().length === 1)
+    yield* first.loop.settled
     first.store.db.close() // the process is gone: its memory with it
 
     const signals: unknown[] = []
@@ -163,7 +166,7 @@ test("open commands are carried out again after a crash, timers go on", () =>
     })
     expect(second.loop.openCommands().map((one) => one.name)).toEqual(["run.wait"])
     expect(second.loop.armedTimers().length).toBe(1)
-    yield* Effect.sleep(120)
+    yield* until(() => signals.length > 0)
     expect(signals).toEqual([["kill", "first"]])
     expect(done).toEqual(["start first"])
   })))
