@@ -1,9 +1,12 @@
 import * as Context from "effect/Context"
 
-/** Which registries may be spoken to in the clear. */
+/** Where each registry answers, and which may be spoken to in the clear. */
 export class Registries extends Context.Service<Registries, {
-  readonly accessTo: (host: string) => { readonly host: string; readonly insecure: boolean }
+  readonly accessTo: (domain: string) => { readonly host: string; readonly insecure: boolean }
 }>()("engine/Registries") {}
+
+/** The default registry answers at another host than the one it is called by. */
+const HOSTS: ReadonlyMap<string, string> = new Map([["docker.io", "registry-1.docker.io"]])
 
 /**
  * Insecure are those that were named so (as host, host:port or an IPv4 network), and, as under
@@ -13,7 +16,8 @@ export const registriesOf = (insecure: readonly string[]): Registries["Service"]
   const named = new Set(insecure)
   const networks = ["127.0.0.0/8", ...insecure].map(networkOf).filter((one) => one !== null)
   return {
-    accessTo: (host) => {
+    accessTo: (domain) => {
+      const host = HOSTS.get(domain) ?? domain
       const name = host.replace(/:\d+$/, "")
       const address = ipv4(name)
       const inside = address !== null &&
