@@ -255,8 +255,12 @@ export class LoopBody {
       return // the sweep's wish, and the store knew better
     } else {
       const why = error instanceof Error ? error.stack ?? error.message : String(error)
+      if (input.kind === "write") { // no machine's doing, so no machine's quarantine
+        this.#run(Effect.logError(`rows could not be changed: ${why}`))
+        owed.push(input.done)
+        return
+      }
       this.#quarantine(address, why)
-      if (input.kind === "write") owed.push(input.done)
       if (input.kind !== "request") return
       const fault = new RequestFault({ reason: "quarantined", address, state: "", about: why })
       owed.push(() => input.receipt({ fault }))

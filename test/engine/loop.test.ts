@@ -201,3 +201,17 @@ test("a machine in quarantine keeps its command open and its timer armed until t
     expect(store.containers.get("c")?.state.exitCode).toBe(4)
     expect(loop.snapshot("container/c")?.value).toBe("exited")
   })))
+
+test("rows that cannot be changed are said, and put no machine in quarantine", () =>
+  run(Effect.gen(function*() {
+    const { loop, store } = yield* open({
+      "engine.recover": short(() => Effect.succeed({ type: "recovered" })),
+    })
+    loop.post("engine", { type: "boot", reboot: false })
+    yield* loop.write(() => {
+      store.db.run("INSERT INTO checkpoint VALUES ('layer/none', x'')") // there is no such layer
+    })
+    yield* Effect.sleep(10)
+    expect(loop.living().get("engine")?.quarantine).toBe(null)
+    expect(loop.snapshot("engine")?.value).toBe("up")
+  })))

@@ -54,5 +54,5 @@ test.each(NOUNS)("every event, command and delay of %s is in the document", (nou
 test.each(NOUNS)("the requests of %s are the ones the document calls so", (noun) => {
   const rows = sectionOf(noun).split("\n").filter((line) => /^\| .* \| request \|/.test(line))
   const told = rows.flatMap((row) => [...row.split("|")[1]!.matchAll(/`(\w+)`/g)])
-  expect(told.map(([, name]) => name).toSorted()).toEqual([...CATALOG[noun].requests].toSorted())
+  expect(new Set(told.map(([, name]) => name))).toEqual(CATALOG[noun].requests)
 })
