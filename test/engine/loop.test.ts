@@ -166,7 +166,7 @@ test("a late answer to a cancelled command is dropped, and the next waits for it
     expect(loop.living().size).toBe(0)
   })))
 
-test("a machine in quarantine keeps its command open and its timer armed until that is lifted", () =>
+test("a machine in quarantine keeps its command open and its timer armed", () =>
   run(Effect.gen(function*() {
     const attempts: string[] = []
     let exit: (code: number) => void = () => {}
@@ -181,7 +181,8 @@ test("a machine in quarantine keeps its command open and its timer armed until t
     const { terms } = create("c")
     const always = { ...create("c"), terms: { ...terms, restart: "always" } }
     yield* loop.ask("container/c", always, () => true)
-    yield* loop.ask("container/c", { type: "start" }, (t) => t.event.type === "started" || undefined)
+    yield* loop.ask("container/c", { type: "start" }, (t) =>
+      t.event.type === "started" || undefined)
     yield* loop.ask("container/c", { type: "stop", graceMs: 30 }, (t) =>
       t.snapshot.matches({ running: "stopping" }) || undefined)
     const change = store.containers.change.bind(store.containers)
