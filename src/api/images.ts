@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
@@ -18,6 +19,7 @@ import { filterBool, type Filters, labelsMatch, queryBool, queryFilters } from "
 import { attempt, type Call, route } from "./route.ts"
 import { historyOf, imageInspect, imageSummary, knownAs } from "./schema/image.ts"
 import { json, jsonLines, streamed } from "./stream.ts"
+import { timeOf } from "./time.ts"
 import { whenTold } from "./told.ts"
 
 /** Docker's words and numbers for a name that leads nowhere. */
@@ -75,17 +77,24 @@ const list = (call: Call) =>
     const times = yield* Effect.forEach(["before", "since"] as const, (name) =>
       createdOf(filters, name))
     const [before, since] = times
+    const until = yield* untilOf(filters)
     const shown = images.filter((image) =>
       labelsMatch(image.config.config.labels, filters.get("label")) &&
       (dangling === undefined || dangling === (image.tags.length === 0)) &&
       (before === null || created(image) < before!) &&
       (since === null || created(image) > since!) &&
+      created(image) < until &&
       knownAs(image, filters.get("reference")))
     const digests = queryBool(call.query, "digests", true)
     return json(shown.map((image) =>
       imageSummary(image, call.version, filters.get("reference"), digests)
     ))
   })
+
+/** Only images made before this moment are asked for; Infinity: all. */
+const untilOf = (filters: Filters) =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    attempt(() => timeOf(filters.get("until")?.[0] ?? null, now) ?? Infinity))
 
 const created = ({ config }: ImageView): number => Date.parse(config.created) || 0
 
@@ -157,8 +166,10 @@ const prune = (call: Call) =>
   Effect.gen(function*() {
     const filters = yield* attempt(() => queryFilters(call.query, ["dangling", "label", "until"]))
     const dangling = (yield* attempt(() => filterBool(filters, "dangling"))) ?? true
+    const until = yield* untilOf(filters)
     const images = (yield* listImages).filter((image) =>
       image.containers === 0 && (image.tags.length === 0 || !dangling) &&
+      created(image) < until &&
       labelsMatch(image.config.config.labels, filters.get("label")))
     const removed = yield* Effect.forEach(images, (image) =>
       Effect.orElseSucceed(

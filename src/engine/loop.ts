@@ -256,8 +256,12 @@ export class LoopBody {
       return // the sweep's wish, and the store knew better
     } else {
       const why = error instanceof Error ? error.stack ?? error.message : String(error)
+      if (input.kind === "write") { // no machine's doing, so no machine's quarantine
+        this.#run(Effect.logError(`rows could not be changed: ${why}`))
+        owed.push(input.done)
+        return
+      }
       this.#quarantine(address, why)
-      if (input.kind === "write") owed.push(input.done)
       if (input.kind !== "request") return
       const fault = new RequestFault({ reason: "quarantined", address, state: "", about: why })
       owed.push(() => input.receipt({ fault }))
@@ -359,7 +363,7 @@ export class LoopBody {
    * anew after each batch: a timer that rings twice finds itself gone the second time.
    */
   #setAlarm(): void {
-    const dueMs = Math.min(...this.armedTimers().map((row) => row.due_mono_ms))
+    const dueMs = Math.min(...this.#feedableTimers().map((row) => row.due_mono_ms))
     if (dueMs >= this.#alarm.dueMs || dueMs === Infinity) return
     const epoch = this.#alarm.epoch + 1
     this.#alarm = { dueMs, epoch }
@@ -367,11 +371,16 @@ export class LoopBody {
       if (this.#alarm.epoch !== epoch) return
       this.#alarm = { dueMs: Infinity, epoch }
       const { monoMs } = this.now()
-      for (const timer of this.armedTimers()) {
+      for (const timer of this.#feedableTimers()) {
         if (timer.due_mono_ms <= monoMs) this.#enqueue({ kind: "due", timer })
       }
     })
     this.#run(Effect.andThen(Effect.sleep(Math.max(0, dueMs - this.now().monoMs)), ring))
+  }
+
+  /** A machine in quarantine keeps its timers, and they do not ring. */
+  #feedableTimers(): TimerRow[] {
+    return this.armedTimers().filter(({ address }) => !this.#stepper.isQuarantined(address))
   }
 }
 

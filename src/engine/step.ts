@@ -108,10 +108,15 @@ export class Stepper {
     return this.#take(address, living, event, { cause: null }, at, 0)
   }
 
-  /** A hand's answer; `last` closes its command. One whose command is gone is dropped: too late. */
+  /**
+   * A hand's answer; `last` closes its command. One whose command is gone is dropped: too late. An
+   * event for a machine in quarantine is dropped too, and its command stays open, to be carried out
+   * again once that is lifted.
+   */
   answer(command: number, event: MachineEvent | null, last: boolean, at: Moment): void {
     const row = this.open.get(command)
     if (row === undefined) return
+    if (event !== null && this.isQuarantined(row.address)) return
     if (last) {
       this.#store.journal.close(command)
       this.open.delete(command)
@@ -122,10 +127,15 @@ export class Stepper {
   /** A timer that is due; one that was cancelled or set anew meanwhile is not there to fire. */
   due(timer: TimerRow, at: Moment): void {
     const key = `${timer.address} ${timer.id}`
-    if (this.timers.get(key)?.seq !== timer.seq) return
+    if (this.timers.get(key)?.seq !== timer.seq || this.isQuarantined(timer.address)) return
     this.#store.journal.unset(timer.address, timer.id)
     this.timers.delete(key)
     this.note(timer.address, { type: timer.event }, { cause: timer.seq }, at, 0)
+  }
+
+  /** Has it met a defect? Then it is fed no more, until that is lifted. */
+  isQuarantined(address: Address): boolean {
+    return (this.living.get(address)?.quarantine ?? null) !== null
   }
 
   /** An answer, a timer or a message: never refused, at worst written down as ignored. */
@@ -133,7 +143,7 @@ export class Stepper {
     if (hops > HOPS_MOST) throw new Error(`${address} is ${hops} messages away from what caused it`)
     const definition = definitionOf(address)
     const living = this.living.get(address)
-    if (living !== undefined && living.quarantine !== null) return
+    if (this.isQuarantined(address)) return
     const full = origin.from === undefined ? event : { ...event, from: origin.from }
     if (living === undefined && !definition.creating.has(event.type)) {
       this.#append(

@@ -197,3 +197,54 @@ test("a late answer to a cancelled command is dropped, and the next waits for it
     expect(store.layers.all()).toEqual([])
     expect(loop.living().size).toBe(0)
   })))
+
+test("a machine in quarantine keeps its command open and its timer armed", () =>
+  run(Effect.gen(function*() {
+    const attempts: string[] = []
+    let exit: (code: number) => void = () => {}
+    const { loop, store } = yield* open(runHands([], ({ attempt }) =>
+      Effect.callback((resume) => {
+        attempts.push(attempt)
+        exit = (exitCode) => resume(Effect.succeed({
+          type: "exited", exitCode, oomKilled: false, ranMs: 1,
+        }))
+      })))
+    addImage(store)
+    const { terms } = create("c")
+    const always = { ...create("c"), terms: { ...terms, restart: "always" } }
+    yield* loop.ask("container/c", always, () => true)
+    yield* loop.ask("container/c", { type: "start" }, (t) =>
+      t.event.type === "started" || undefined)
+    yield* loop.ask("container/c", { type: "stop", graceMs: 30 }, (t) =>
+      t.snapshot.matches({ running: "stopping" }) || undefined)
+    const change = store.containers.change.bind(store.containers)
+    store.containers.change = () => { throw new Error("a defect") }
+    exit(3)
+    yield* Effect.sleep(80) // longer than the timer
+    expect(loop.living().get("container/c")?.quarantine).toContain("a defect")
+    expect(loop.openCommands().map(({ name }) => name)).toEqual(["run.wait"])
+    expect(loop.armedTimers()).toHaveLength(1)
+    store.containers.change = change
+    yield* loop.retry("container/c")
+    yield* Effect.sleep(20)
+    expect(attempts).toEqual(["first", "after-crash"])
+    expect(loop.armedTimers()).toHaveLength(0)
+    exit(4)
+    yield* Effect.sleep(20)
+    expect(store.containers.get("c")?.state.exitCode).toBe(4)
+    expect(loop.snapshot("container/c")?.value).toBe("exited")
+  })))
+
+test("rows that cannot be changed are said, and put no machine in quarantine", () =>
+  run(Effect.gen(function*() {
+    const { loop, store } = yield* open({
+      "engine.recover": short(() => Effect.succeed({ type: "recovered" })),
+    })
+    loop.post("engine", { type: "boot", reboot: false })
+    yield* loop.write(() => {
+      store.db.run("INSERT INTO checkpoint VALUES ('layer/none', x'')") // there is no such layer
+    })
+    yield* Effect.sleep(10)
+    expect(loop.living().get("engine")?.quarantine).toBe(null)
+    expect(loop.snapshot("engine")?.value).toBe("up")
+  })))
