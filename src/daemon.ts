@@ -26,7 +26,9 @@ import { clearSocket, shareSocket } from "./kernel/socket-files.ts"
 import { Wal } from "./kernel/wal.ts"
 import { ENGINE_VERSION } from "./api/version.ts"
 import { textOf } from "./kernel/machine.ts"
-import { bodyLinux as carrierLinux, CARRIER_DEFAULTS, waitForOrphans } from "./layers/carrier-linux.ts"
+import {
+  bodyLinux as carrierLinux, CARRIER_DEFAULTS, waitForOrphans,
+} from "./layers/carrier-linux.ts"
 import { type Host, listenFds, readSettings, type Settings } from "./settings.ts"
 import { Database } from "./store/database.ts"
 import { Store, StoreBody } from "./store/store.ts"
@@ -97,7 +99,7 @@ const listenersOf = (settings: Settings): Listener[] =>
   settings.hosts.flatMap((host: Host): Listener[] => {
     if (host.kind === "fd") {
       return listenFds(process.env, process.pid)
-        .filter(({ name, fd }) => host.name === "" || host.name === name || host.name === String(fd))
+        .filter(({ name, fd }) => ["", name, String(fd)].includes(host.name))
         .map(({ fd }) => ({ name: `fd://${fd}`, listen: { fd } }))
     }
     if (host.kind === "tcp") {
@@ -147,7 +149,13 @@ export const daemon = (settings: Settings, program: Program) =>
     )
   }))
 
-const LEVELS = { debug: "Debug", info: "Info", warn: "Warn", error: "Error", fatal: "Fatal" } as const
+const LEVELS = {
+  debug: "Debug",
+  info: "Info",
+  warn: "Warn",
+  error: "Error",
+  fatal: "Fatal",
+} as const
 
 /** The daemon's log: one line each on stderr, logfmt or JSON. */
 const logging = ({ debug, logLevel, logFormat }: Settings) => {
@@ -159,7 +167,7 @@ const logging = ({ debug, logLevel, logFormat }: Settings) => {
   return Layer.merge(Logger.layer([write]), Layer.succeed(References.MinimumLogLevel, level))
 }
 
-/** Runs the daemon as its command line says. Answers the exit code: 0 after SIGTERM, 1 if it cannot. */
+/** Runs the daemon as its command line says. Answers its exit code: 0 after SIGTERM, or else 1. */
 export const main = async (words: readonly string[], program: Program): Promise<number> => {
   const read = readSettings(words, textOf)
   if (Result.isFailure(read)) {

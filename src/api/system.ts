@@ -28,7 +28,11 @@ const ping = (body: string) => () =>
 
 const GO_ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" }
 const architecture = GO_ARCHITECTURES[process.arch] ?? process.arch
-const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", arm: "armv7l" }
+const MACHINES: Readonly<Record<string, string>> = {
+  x64: "x86_64",
+  arm64: "aarch64",
+  arm: "armv7l",
+}
 
 const version = () =>
   Effect.map(systemInfo, ({ machine }) =>
@@ -57,6 +61,28 @@ const version = () =>
       KernelVersion: machine.kernel,
     }))
 
+/** What is built in; there are no others. */
+const PLUGINS = {
+  Volume: ["local"],
+  Network: ["bridge", "host", "null"],
+  Authorization: null,
+  Log: ["json-file", "local", "none"],
+}
+const REGISTRIES = {
+  AllowNondistributableArtifactsCIDRs: null,
+  AllowNondistributableArtifactsHostnames: null,
+  InsecureRegistryCIDRs: ["127.0.0.0/8"],
+  IndexConfigs: {},
+}
+const NO_SWARM = {
+  NodeID: "",
+  NodeAddr: "",
+  LocalNodeState: "",
+  ControlAvailable: false,
+  Error: "",
+  RemoteManagers: null,
+}
+
 const info = (settings: Shown) => () =>
   Effect.gen(function*() {
     const { census, images, machine, hostname, cgroupVersion, forwarding } = yield* systemInfo
@@ -70,7 +96,7 @@ const info = (settings: Shown) => () =>
       Images: images,
       Driver: "overlay2",
       DriverStatus: [["Layout", "balenaEngine journal"]],
-      Plugins: { Volume: ["local"], Network: ["bridge", "host", "null"], Authorization: null, Log: ["json-file", "local", "none"] },
+      Plugins: PLUGINS,
       MemoryLimit: true,
       SwapLimit: true,
       CpuCfsPeriod: true,
@@ -96,13 +122,7 @@ const info = (settings: Shown) => () =>
       OSType: "linux",
       Architecture: MACHINES[process.arch] ?? process.arch,
       IndexServerAddress: "https://index.docker.io/v1/",
-      RegistryConfig: {
-        AllowNondistributableArtifactsCIDRs: null,
-        AllowNondistributableArtifactsHostnames: null,
-        InsecureRegistryCIDRs: ["127.0.0.0/8"],
-        IndexConfigs: {},
-        Mirrors: settings.registryMirrors,
-      },
+      RegistryConfig: { ...REGISTRIES, Mirrors: settings.registryMirrors },
       NCPU: machine.cpus,
       MemTotal: machine.memoryBytes,
       GenericResources: null,
@@ -116,14 +136,7 @@ const info = (settings: Shown) => () =>
       ServerVersion: ENGINE_VERSION,
       Runtimes: { runc: { path: "runc" }, crun: { path: "crun" } },
       DefaultRuntime: "runc",
-      Swarm: {
-        NodeID: "",
-        NodeAddr: "",
-        LocalNodeState: "",
-        ControlAvailable: false,
-        Error: "",
-        RemoteManagers: null,
-      },
+      Swarm: NO_SWARM,
       LiveRestoreEnabled: true,
       Isolation: "",
       InitBinary: "docker-init",

@@ -18,7 +18,10 @@ export const registriesOf = (insecure: readonly string[]): Registries["Service"]
       const address = ipv4(name)
       const inside = address !== null &&
         networks.some(({ base, mask }) => ((address & mask) >>> 0) === base)
-      return { host, insecure: named.has(host) || named.has(name) || name === "localhost" || inside }
+      return {
+        host,
+        insecure: named.has(host) || named.has(name) || name === "localhost" || inside,
+      }
     },
   }
 }

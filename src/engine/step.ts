@@ -40,10 +40,13 @@ const ROWS_PER_BASE = 64
 const withoutCargo = (key: string, value: unknown) => (key === "row" ? undefined : value)
 const written = (value: unknown): string => JSON.stringify(value, withoutCargo)
 
+/** What an event that leads nowhere asks for. */
+const NOTHING: Asked = { commands: [], timers: [] }
+
 /**
  * The synchronous heart of the loop: one event to one machine and every message that it causes,
- * written down in the savepoint its caller opened. It changes memory only as it changes rows: if the
- * caller rolls back, `rollback` takes the memory back as well.
+ * written down in the savepoint its caller opened. It changes memory only as it changes rows: if
+ * the caller rolls back, `rollback` takes the memory back as well.
  */
 export class Stepper {
   readonly living = new Shadowed<Address, Living>()
@@ -83,7 +86,9 @@ export class Stepper {
     return aftermath
   }
 
-  /** A client's wish: taken, or refused without a trace by throwing `RequestFault`. Answers its seq. */
+  /**
+   * A client's wish: taken, or refused without a trace by throwing `RequestFault`. Answers its seq.
+   */
   request(address: Address, event: MachineEvent, at: Moment): number {
     const definition = definitionOf(address)
     const living = this.living.get(address)
@@ -91,7 +96,8 @@ export class Stepper {
       throw new RequestFault({ reason: "missing", address, state: "", about: address })
     }
     if (living !== undefined && living.quarantine !== null) {
-      throw new RequestFault({ reason: "quarantined", address, state: "", about: living.quarantine })
+      const about = living.quarantine
+      throw new RequestFault({ reason: "quarantined", address, state: "", about })
     }
     const before = living?.snapshot ?? newborn(definition)
     if (!before.can(event)) {
@@ -129,10 +135,10 @@ export class Stepper {
     if (living !== undefined && living.quarantine !== null) return
     const full = origin.from === undefined ? event : { ...event, from: origin.from }
     if (living === undefined && !definition.creating.has(event.type)) {
-      this.#append(address, origin.cause, full, "undeliverable", { commands: [], timers: [] }, null, at)
+      this.#append(address, origin.cause, full, "undeliverable", NOTHING, null, at)
     } else if (!(living?.snapshot ?? newborn(definition)).can(full)) {
       const value = { ignored: living?.snapshot.value ?? "absent" }
-      this.#append(address, origin.cause, full, value, { commands: [], timers: [] }, null, at)
+      this.#append(address, origin.cause, full, value, NOTHING, null, at)
     } else this.#take(address, living, full, origin, at, hops)
   }
 
@@ -146,7 +152,8 @@ export class Stepper {
   ): number {
     const definition = definitionOf(address)
     const before = living?.snapshot ?? newborn(definition)
-    const [after, actions] = transition(definition.machine, before, event) as [AnyMachineSnapshot, any]
+    const [after, actions] =
+      transition(definition.machine, before, event) as [AnyMachineSnapshot, any]
     const wants = asked(actions)
     const whole = (living?.rows ?? ROWS_PER_BASE) >= ROWS_PER_BASE
     const frozen = freeze(definition, after)

@@ -3,7 +3,7 @@ import { keyOf } from "../../../machines/words.ts"
 import { Runtime, type Started } from "../../kernel/runtime.ts"
 import type { Terms } from "../../oci/terms.ts"
 import type { ContainerRow } from "../../store/containers.ts"
-import { Store } from "../../store/store.ts"
+import { Store, type StoreBody } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Loop } from "../loop.ts"
 import { Networks } from "../networks.ts"
@@ -16,8 +16,29 @@ const CLEANS_MOST = 8
 /** dockerd's restart manager takes a container for steady after 10 s. */
 const STEADY_MS = 10_000
 
-/** Hands for containers: each finds all it needs in the container's row. */
-export const containerHands = Effect.gen(function*() {
+const idOf = (order: Order) => keyOf(order.address)
+
+const rowOf = (store: StoreBody, id: string): ContainerRow => {
+  const row = store.containers.get(id)
+  if (row === undefined) throw new Error(`container ${id} has no row`)
+  return row
+}
+
+const processOf = (store: StoreBody, id: string): Started => {
+  const { pid, startTicks } = rowOf(store, id).state
+  return { pid, startTicks }
+}
+
+const failed = (exitCode: number, cause: string): MachineEvent => ({
+  type: "startFailed", exitCode, cause,
+})
+
+/** A client that waited for this start is gone; whether it runs again is for its policy to say. */
+const LOST_TO_REBOOT =
+  failed(255, "the machine was restarted while the container was being started")
+
+/** From a container's start to its end. */
+const running = Effect.gen(function*() {
   const store = yield* Store
   const loop = yield* Loop
   const runtime = yield* Runtime
@@ -25,27 +46,11 @@ export const containerHands = Effect.gen(function*() {
   const planner = yield* Planner
   const paths = yield* Paths
 
-  const idOf = (order: Order) => keyOf(order.address)
-  const rowOf = (id: string): ContainerRow => {
-    const row = store.containers.get(id)
-    if (row === undefined) throw new Error(`container ${id} has no row`)
-    return row
-  }
-  const processOf = (id: string): Started => {
-    const { pid, startTicks } = rowOf(id).state
-    return { pid, startTicks }
-  }
-
-  const failed = (exitCode: number, cause: string): MachineEvent => ({ type: "startFailed", exitCode, cause })
-
-  /** A client that waited for this start is gone; whether it runs again is for its policy to say. */
-  const lostToReboot = failed(255, "the machine was restarted while the container was being started")
-
   const start = (order: Order): Effect.Effect<MachineEvent> =>
     Effect.gen(function*() {
-      if (order.attempt === "after-reboot") return lostToReboot
+      if (order.attempt === "after-reboot") return LOST_TO_REBOOT
       const id = idOf(order)
-      const row = rowOf(id)
+      const row = rowOf(store, id)
       yield* makeSources(row.terms as Terms)
       const network = yield* networks.claim(id, row.terms as Terms)
       const started = yield* runtime.start(planner.plan(row, network))
@@ -56,34 +61,31 @@ export const containerHands = Effect.gen(function*() {
   const wait = (order: Order): Effect.Effect<MachineEvent> =>
     Effect.gen(function*() {
       const id = idOf(order)
-      const { startedMonoMs } = rowOf(id).state
-      const exit = yield* runtime.wait(id, paths.container(id), processOf(id))
+      const { startedMonoMs } = rowOf(store, id).state
+      const exit = yield* runtime.wait(id, paths.container(id), processOf(store, id))
       const ranMs = order.attempt === "after-reboot" ? STEADY_MS : loop.now().monoMs - startedMonoMs
       return { type: "exited", exitCode: exit.exitCode, oomKilled: exit.oomKilled, ranMs }
     })
 
-  const clean = (id: string, left: number): Effect.Effect<MachineEvent> =>
-    runtime.clean(id, paths.container(id)).pipe(
-      Effect.andThen(networks.release(id)),
-      Effect.as({ type: "cleaned" }),
-      Effect.catch((fault) =>
-        Effect.logWarning(`container ${id} could not be cleaned up: ${fault.cause}`).pipe(
-          Effect.andThen(
-            left === 0
-              ? Effect.succeed({ type: "cleaned" })
-              : Effect.andThen(Effect.sleep(100 * 2 ** (CLEANS_MOST - left)), clean(id, left - 1)),
-          ),
-        )
-      ),
-    )
+  const hands: Hands = {
+    "run.start": { kind: "short", run: start },
+    "run.wait": { kind: "long", run: wait },
+  }
+  return hands
+})
+
+/** What is done to a container that runs. */
+const steering = Effect.gen(function*() {
+  const store = yield* Store
+  const runtime = yield* Runtime
 
   const signal = (id: string, name: string) =>
     Effect.catch(
-      Effect.suspend(() => runtime.signal(id, processOf(id), name)),
+      Effect.suspend(() => runtime.signal(id, processOf(store, id), name)),
       (fault) => Effect.logWarning(`container ${id} took no ${name}: ${fault.cause}`),
     )
 
-  /** Answers what is true: a freeze that failed left the container thawed, and the other way round. */
+  /** Answers what is true: a freeze that failed left the container thawed, and a thaw frozen. */
   const truth = (id: string, act: "freeze" | "thaw"): Effect.Effect<MachineEvent> =>
     Effect.match(runtime[act](id), {
       onSuccess: () => ({ type: act === "freeze" ? "frozen" : "thawed" }),
@@ -91,8 +93,6 @@ export const containerHands = Effect.gen(function*() {
     })
 
   const hands: Hands = {
-    "run.start": { kind: "short", run: start },
-    "run.wait": { kind: "long", run: wait },
     "run.signal": {
       kind: "short",
       run: (order) =>
@@ -110,6 +110,32 @@ export const containerHands = Effect.gen(function*() {
     },
     "run.freeze": { kind: "short", run: (order) => truth(idOf(order), "freeze") },
     "run.thaw": { kind: "short", run: (order) => truth(idOf(order), "thaw") },
+  }
+  return hands
+})
+
+/** What its process has left behind. */
+const clearing = Effect.gen(function*() {
+  const runtime = yield* Runtime
+  const networks = yield* Networks
+  const paths = yield* Paths
+
+  const clean = (id: string, left: number): Effect.Effect<MachineEvent> =>
+    runtime.clean(id, paths.container(id)).pipe(
+      Effect.andThen(networks.release(id)),
+      Effect.as({ type: "cleaned" }),
+      Effect.catch((fault) =>
+        Effect.logWarning(`container ${id} could not be cleaned up: ${fault.cause}`).pipe(
+          Effect.andThen(
+            left === 0
+              ? Effect.succeed({ type: "cleaned" })
+              : Effect.andThen(Effect.sleep(100 * 2 ** (CLEANS_MOST - left)), clean(id, left - 1)),
+          ),
+        )
+      ),
+    )
+
+  const hands: Hands = {
     "run.clean": { kind: "short", run: (order) => clean(idOf(order), CLEANS_MOST) },
     "run.delete": {
       kind: "short",
@@ -120,5 +146,11 @@ export const containerHands = Effect.gen(function*() {
         ),
     },
   }
+  return hands
+})
+
+/** Hands for containers: each finds all it needs in the container's row. */
+export const containerHands = Effect.gen(function*() {
+  const hands: Hands = { ...yield* running, ...yield* steering, ...yield* clearing }
   return hands
 })

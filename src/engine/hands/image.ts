@@ -2,7 +2,9 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { layerAddress } from "../../../machines/words.ts"
 import { Carrier, type Resolved } from "../../layers/carrier.ts"
-import { formatReference, parseReference, type Reference, repositoryOf } from "../../oci/reference.ts"
+import {
+  formatReference, parseReference, type Reference, repositoryOf,
+} from "../../oci/reference.ts"
 import type { ImageCargo, NamesCargo } from "../../store/images.ts"
 import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
@@ -49,7 +51,8 @@ export const imageHands = Effect.gen(function*() {
   const resolve = (order: Order<Wanted>): Effect.Effect<MachineEvent> => {
     const parsed = parseReference(order.params.reference)
     if (Result.isFailure(parsed)) {
-      return Effect.succeed({ type: "resolveFailed", reason: "unsupported", cause: parsed.failure.cause })
+      const { cause } = parsed.failure
+      return Effect.succeed({ type: "resolveFailed", reason: "unsupported", cause })
     }
     const reference = parsed.success
     const credentials = keyring.get(order.address) ?? null
@@ -68,7 +71,8 @@ export const imageHands = Effect.gen(function*() {
       Effect.catch((fault) =>
         Effect.succeed({
           type: "resolveFailed",
-          reason: fault.reason === "unauthorized" && order.attempt !== "first" && credentials === null
+          reason: fault.reason === "unauthorized" && order.attempt !== "first"
+              && credentials === null
             ? "credentials"
             : fault.reason,
           cause: fault.cause,

@@ -1,6 +1,8 @@
 import * as Effect from "effect/Effect"
 import { type Address, nounOf } from "../../../machines/words.ts"
-import { Carrier, type FetchJob, type PullFault, type Source, type Watch } from "../../layers/carrier.ts"
+import {
+  Carrier, type Credentials, type FetchJob, type PullFault, type Source, type Watch,
+} from "../../layers/carrier.ts"
 import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Keyring } from "../keyring.ts"
@@ -12,22 +14,23 @@ import { Registries } from "../registries.ts"
 /** The extraction child may die (of memory, say): the layer is begun again this often. */
 const CHILDREN_MOST = 5
 
-/** Hands for layers: what is fetched, extracted, dropped, swept. */
-export const layerHands = Effect.gen(function*() {
-  const store = yield* Store
+/** Credentials of the first image that waits for a layer and has any. */
+const keysTo = Effect.gen(function*() {
   const loop = yield* Loop
-  const carrier = yield* Carrier
-  const paths = yield* Paths
   const keyring = yield* Keyring
-  const board = yield* ProgressBoard
-  const registries = yield* Registries
-
-  const credentialsFor = (layer: Address) => {
+  return (layer: Address): Credentials | null => {
     const waiters = (loop.snapshot(layer)?.context as { waiters?: Address[] } | undefined)?.waiters
     return waiters?.map((one) => keyring.get(one)).find((one) => one !== undefined) ?? null
   }
+})
 
-  const jobFor = (address: Address, source: Source): FetchJob => {
+/** The job that a layer's row and its source describe. */
+const jobs = Effect.gen(function*() {
+  const store = yield* Store
+  const paths = yield* Paths
+  const registries = yield* Registries
+  const credentialsFor = yield* keysTo
+  return (address: Address, source: Source): FetchJob => {
     const row = store.layers.get(address)
     if (row === undefined) throw new Error(`${address} is fetched, but has no row`)
     return {
@@ -42,8 +45,14 @@ export const layerHands = Effect.gen(function*() {
       checkpoint: store.layers.checkpointOf(address),
     }
   }
+})
 
-  const watch = (layer: Address): Watch => ({
+/** What is done with the news of a fetch. */
+const watches = Effect.gen(function*() {
+  const store = yield* Store
+  const loop = yield* Loop
+  const board = yield* ProgressBoard
+  return (layer: Address): Watch => ({
     progress: (current, total) => board.tell({ layer, current, total, retry: null }),
     retrying: (cause, afterMs) => {
       const last = board.last(layer)
@@ -59,8 +68,24 @@ export const layerHands = Effect.gen(function*() {
         for (const { job, state } of states) store.layers.checkpoint(job, state)
       }),
   })
+})
 
-  /** Credentials are gone with the crash: say so, rather than that the registry would not have us. */
+/** What was spooled for a load is gone with the crash, and so is the client who would resend it. */
+const INTERRUPTED: MachineEvent = {
+  type: "fetchFailed",
+  reason: "interrupted",
+  cause: "the engine stopped while the archive was being loaded: load it again",
+}
+
+/** What is fetched and extracted. */
+const fetching = Effect.gen(function*() {
+  const carrier = yield* Carrier
+  const board = yield* ProgressBoard
+  const credentialsFor = yield* keysTo
+  const jobFor = yield* jobs
+  const watch = yield* watches
+
+  /** Credentials that are gone with the crash: say so, not that the registry refused us. */
   const failed = (order: Order, fault: PullFault): MachineEvent => ({
     type: "fetchFailed",
     reason: fault.reason === "unauthorized" && order.attempt !== "first"
@@ -71,32 +96,38 @@ export const layerHands = Effect.gen(function*() {
   })
 
   const fetch = (order: Order<{ source: Source }>, children: number): Effect.Effect<MachineEvent> =>
-    Effect.suspend(() => carrier.fetch(jobFor(order.address, order.params.source), watch(order.address)))
-      .pipe(
-        Effect.map((fetched): MachineEvent => ({ type: "fetched", ...fetched })),
-        Effect.catch((fault) =>
-          fault.reason === "lost" && children > 1
-            ? fetch(order, children - 1)
-            : Effect.succeed(failed(order, fault))
-        ),
-        Effect.ensuring(Effect.sync(() => board.end(order.address))),
-      )
-
-  /** What was spooled for a load is gone with the crash, and so is the client who would send it again. */
-  const interrupted: MachineEvent = {
-    type: "fetchFailed",
-    reason: "interrupted",
-    cause: "the engine stopped while the archive was being loaded: load it again",
-  }
+    Effect.suspend(() =>
+      carrier.fetch(jobFor(order.address, order.params.source), watch(order.address))
+    ).pipe(
+      Effect.map((fetched): MachineEvent => ({ type: "fetched", ...fetched })),
+      Effect.catch((fault) =>
+        fault.reason === "lost" && children > 1
+          ? fetch(order, children - 1)
+          : Effect.succeed(failed(order, fault))
+      ),
+      Effect.ensuring(Effect.sync(() => board.end(order.address))),
+    )
 
   const hands: Hands = {
     "layer.fetch": {
       kind: "long",
       run: (order) =>
         order.params.source.kind === "archive" && order.attempt !== "first"
-          ? Effect.succeed(interrupted)
+          ? Effect.succeed(INTERRUPTED)
           : fetch(order, CHILDREN_MOST),
     },
+  }
+  return hands
+})
+
+/** What is dropped, and what asks for it. */
+const dropping = Effect.gen(function*() {
+  const store = yield* Store
+  const loop = yield* Loop
+  const carrier = yield* Carrier
+  const paths = yield* Paths
+
+  const hands: Hands = {
     "layer.drop": {
       kind: "short",
       run: ({ address }) =>
@@ -118,5 +149,11 @@ export const layerHands = Effect.gen(function*() {
         }),
     },
   }
+  return hands
+})
+
+/** Hands for layers: what is fetched, extracted, dropped, swept. */
+export const layerHands = Effect.gen(function*() {
+  const hands: Hands = { ...yield* fetching, ...yield* dropping }
   return hands
 })
