@@ -9,6 +9,7 @@ export interface ContainerTerms {
   readonly retries: number
   readonly autoRemove: boolean
 }
+
 interface Memory extends ContainerTerms {
   /** What a client asked for that is not done yet; `stop` also silences the restart policy. */
   readonly wish: "none" | "run" | "stop" | "leave"
@@ -19,25 +20,29 @@ interface Memory extends ContainerTerms {
   /** In a row; the back-off grows with it. */
   readonly failures: number
 }
+
 interface Process {
   readonly pid: number
   /** Start time in clock ticks since boot: with the pid it names one process. */
   readonly startTicks: number
 }
+
 export type ContainerEvent =
-  | { type: "create"; terms: ContainerTerms; row: Cargo } // a client asks
+  // a client asks
+  | { type: "create"; terms: ContainerTerms; row: Cargo }
   | { type: "start" }
   | { type: "stop"; graceMs: number }
   | { type: "restart"; graceMs: number }
-  // `last`: the restart policy is silenced, as under dockerd
-  | { type: "kill"; signal: string; last: boolean }
+  | { type: "kill"; signal: string; last: boolean } // last: it silences the policy, as in dockerd
   | { type: "pause" }
   | { type: "resume" }
   | { type: "rename"; name: string }
   | { type: "update"; terms: ContainerTerms; row: Cargo }
   | { type: "remove"; force: boolean }
-  | { type: "boot" } // the engine has come up
-  | ({ type: "started"; row: Cargo } & Process) // a hand answers
+  // the engine has come up
+  | { type: "boot" }
+  // a hand answers
+  | ({ type: "started"; row: Cargo } & Process)
   | { type: "startFailed"; exitCode: number; cause: string }
   | { type: "exited"; exitCode: number; oomKilled: boolean; ranMs: number }
   | { type: "frozen" }
@@ -50,7 +55,7 @@ export type ContainerEvent =
 
 const PLAIN: ContainerTerms = { restart: "no", retries: 0, autoRemove: false }
 
-/** dockerd's restart manager: 100 ms, doubled after each failure, new after 10 s of running. */
+/** As in dockerd's restart manager: doubled after each failure, and new after a steady run. */
 const FIRST_BACKOFF_MS = 100
 const LONGEST_BACKOFF_MS = 60_000
 const STEADY_MS = 10_000
@@ -69,18 +74,18 @@ const { createMachine } = setup({
     "store.containerRestarting": command(), // counts
     "store.containerRename": command<{ name: string }>(),
     "store.containerUpdate": command<{ row: Cargo }>(),
-    "store.containerForget": command(), // the name, the lease: free from here on; total if repeated
+    "store.containerForget": command(), // frees its name and its image's lease; total if repeated
     // for the hands, after the commit. Whose container? The address rides with every command.
     "run.start": command(), // -> started | startFailed
-    // -> exited; open as long as it runs: carried out again, it finds out what became of it
-    "run.wait": command(),
-    // no answer; to this very process, so twice does no harm
+    // Open as long as the process runs: carried out again, it finds out what became of it.
+    "run.wait": command(), // -> exited
+    // No answer. It goes to this very process, so that twice does no harm.
     "run.signal": command<{ signal: "stop" | "kill" }>(),
     "run.kill": command<{ signal: string }>(), // once -> killed | killLost
     "run.freeze": command(), // -> frozen, or thawed where it failed: a hand answers what is true
     "run.thaw": command(), // -> thawed | frozen
-    // -> cleaned; mounts, links, cgroup: every name follows from the container's id
-    "run.clean": command(),
+    // Mounts, links, cgroup: every name follows from the container's id.
+    "run.clean": command(), // -> cleaned
     "run.delete": command(), // -> deleted | deleteFailed
     // memory
     agree: assign(({ event }) =>
@@ -131,30 +136,31 @@ const { createMachine } = setup({
   },
 })
 
+/** What an action is given that is taken on one type of event only. */
+interface On<Type extends ContainerEvent["type"]> {
+  readonly event: Extract<ContainerEvent, { type: Type }>
+}
+
+const renamed = {
+  type: "store.containerRename" as const,
+  params: ({ event }: On<"rename">) => ({ name: event.name }),
+}
+const updated = {
+  type: "store.containerUpdate" as const,
+  params: ({ event }: On<"update">) => ({ row: event.row }),
+}
 const killIt = {
   type: "run.kill" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "kill" }> }) => ({
-    signal: event.signal,
-  }),
+  params: ({ event }: On<"kill">) => ({ signal: event.signal }),
 }
 const kill = [{ guard: "last" as const, actions: ["hush" as const, killIt] }, { actions: killIt }]
-const remembered = { // what is asked while a short hand is at work; honoured on its answer
+
+/** What is asked while a short hand is at work; honoured on its answer. */
+const remembered = {
   stop: { actions: "wishStop" },
   restart: { actions: "wishAgain" },
   remove: { guard: "forced", actions: "wishLeave" },
 } as const
-const renamed = {
-  type: "store.containerRename" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "rename" }> }) => ({
-    name: event.name,
-  }),
-}
-const updated = {
-  type: "store.containerUpdate" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "update" }> }) => ({
-    row: event.row,
-  }),
-}
 
 /**
  * One container's life. A short hand (start, freeze, clean) is never cancelled: what is asked
@@ -200,8 +206,7 @@ export const container = createMachine({
             params: ({ event: { pid, startTicks, row } }) => ({ pid, startTicks, row }),
           },
         },
-        // what was half made is cleaned away; no restart policy applies, as in dockerd
-        startFailed: {
+        startFailed: { // what is half made is cleaned away; no restart policy, as in dockerd
           target: "failing",
           actions: {
             type: "store.containerExited",
@@ -222,11 +227,7 @@ export const container = createMachine({
             "judge",
             {
               type: "store.containerExited",
-              params: ({ event }) => ({
-                exitCode: event.exitCode,
-                oomKilled: event.oomKilled,
-                cause: "",
-              }),
+              params: ({ event: { exitCode, oomKilled } }) => ({ exitCode, oomKilled, cause: "" }),
             },
           ],
         },
@@ -251,16 +252,19 @@ export const container = createMachine({
           entry: "run.freeze",
           on: { ...remembered, frozen: "paused", thawed: "up" },
         },
-        paused: {
+        paused: { // a frozen process takes no signal: it is thawed first
           tags: ["settled", "paused"],
           always: [
             { guard: "stopWanted", target: "thawing" },
             { guard: "wanted", target: "thawing" },
             { guard: "quiet", target: "thawing" },
           ],
-          on: { ...remembered, resume: "thawing" }, // a frozen process takes no signal
+          on: { ...remembered, resume: "thawing" },
         },
-        thawing: { entry: "run.thaw", on: { ...remembered, frozen: "paused", thawed: "up" } },
+        thawing: {
+          entry: "run.thaw",
+          on: { ...remembered, frozen: "paused", thawed: "up" },
+        },
         stopping: {
           entry: {
             type: "run.signal",

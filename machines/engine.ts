@@ -12,11 +12,11 @@ export type EngineEvent =
 const { createMachine } = setup({
   types: { events: {} as EngineEvent, tags: {} as "settled" },
   actions: {
-    // -> recovered; what nothing names is swept, containers hear `boot`
-    "engine.recover": command(),
+    // What nothing names is swept, and containers hear `boot`.
+    "engine.recover": command(), // -> recovered
     "engine.reclaim": command(), // -> reclaimed; parked pulls give their room back
-    heard: assign({}),
     "engine.drain": command(), // -> drained; running containers are left alone
+    heard: assign({}), // taken, and nothing changes: xstate refuses a transition without an action
   },
 })
 

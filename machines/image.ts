@@ -1,6 +1,6 @@
 import { assign, setup } from "xstate"
 import type { Failure, LayerSource } from "./layer.ts"
-import { type Address, command } from "./words.ts"
+import { type Address, command, type Message } from "./words.ts"
 
 /** One layer an image in the making needs. */
 export interface Needed {
@@ -25,23 +25,20 @@ interface Memory {
 }
 
 export type ImageEvent =
-  | { type: "pull"; reference: string; platform: string | null } // a client asks; also to join one
+  // a client asks
+  | { type: "pull"; reference: string; platform: string | null } // also to join one
   | { type: "load"; imageId: string; layers: readonly Needed[]; row: Cargo }
   | { type: "abandon" } // its last client has been gone for the grace
   | { type: "remove"; row: Cargo }
   | { type: "tag"; row: Cargo }
   | { type: "forget" } // parked, and its room is needed
-  // hands answer
+  // a hand answers
   | { type: "resolved"; imageId: string; digest: string; layers: readonly Needed[]; row: Cargo }
   | { type: "present"; imageId: string; digest: string; row: Cargo }
   | ({ type: "resolveFailed" } & Failure)
-  | { type: "layerReady"; from: Address } // layers tell
+  // layers tell
+  | { type: "layerReady"; from: Address }
   | ({ type: "layerFailed"; from: Address } & Failure)
-
-type Message = {
-  readonly to: Address
-  readonly event: { readonly type: string } & Record<string, unknown>
-}
 
 const wantEach = (layers: readonly Needed[]): { messages: Message[] } => ({
   messages: layers.map(({ address, source }) => ({ to: address, event: { type: "want", source } })),
@@ -51,11 +48,13 @@ const { createMachine } = setup({
   types: { context: {} as Memory, events: {} as ImageEvent, tags: {} as "settled" },
   actions: {
     // Config, manifest and layer list are kept, and every layer is leased, before one is fetched.
-    "store.imageStaged": command<
-      { imageId: string; digest: string; layers: Address[]; row: Cargo }
-    >(),
-    // the image, its layers and its tag become visible
-    "store.imageReady": command<{ imageId: string }>(),
+    "store.imageStaged": command<{
+      imageId: string
+      digest: string
+      layers: Address[]
+      row: Cargo
+    }>(),
+    "store.imageReady": command<{ imageId: string }>(), // image, layers and tag become visible
     "store.imagePresent": command<{ row: Cargo }>(), // it was here all along: only the names move
     "store.imageUnstaged": command(), // leases and staged rows go
     "store.imageTagged": command<{ row: Cargo }>(),

@@ -1,5 +1,5 @@
 import { assign, setup } from "xstate"
-import { type Address, command } from "./words.ts"
+import { type Address, command, type Message } from "./words.ts"
 
 /** Where the bytes come from: opaque here, it only passes through from the image to the hand. */
 export interface LayerSource {
@@ -13,7 +13,7 @@ export interface Failure {
   readonly cause: string
 }
 
-/** Reasons after which what has arrived is still good: who wants it next goes on from there. */
+/** After these, what has arrived is still good: the next one who wants it goes on from there. */
 const KEEPABLE = ["unauthorized", "credentials", "notFound", "unreachable", "lost", "noSpace"]
 
 interface Memory {
@@ -23,18 +23,16 @@ interface Memory {
 }
 
 export type LayerEvent =
-  | { type: "want"; source: LayerSource; from: Address } // an image needs it: also what creates it
-  | { type: "unwant"; from: Address } // an image no longer does
-  | { type: "drop" } // the sweep asks: nothing names it any more
-  | { type: "fetched"; bytes: number; tarBytes: number; entries: number } // hands answer
+  // an image tells
+  | { type: "want"; source: LayerSource; from: Address } // it needs the layer: also what creates it
+  | { type: "unwant"; from: Address } // it no longer does
+  // the sweep asks
+  | { type: "drop" } // nothing names it any more
+  // a hand answers
+  | { type: "fetched"; bytes: number; tarBytes: number; entries: number }
   | ({ type: "fetchFailed" } & Failure)
   | { type: "dropped" }
   | { type: "dropFailed"; cause: string }
-
-type Message = {
-  readonly to: Address
-  readonly event: { readonly type: string } & Record<string, unknown>
-}
 
 const tellEach = (
   waiters: readonly Address[],
@@ -46,17 +44,19 @@ const tellEach = (
 const { createMachine } = setup({
   types: { context: {} as Memory, events: {} as LayerEvent, tags: {} as "settled" },
   actions: {
+    // store.*: rows changed inside this very transaction
     "store.layerStaged": command(), // a row with a directory of its own, not ready
-    // and its checkpoint is gone
-    "store.layerReady": command<{ bytes: number; tarBytes: number }>(),
+    "store.layerReady": command<{ bytes: number; tarBytes: number }>(), // its checkpoint is gone
     "store.layerDropping": command(), // refused while anything names the layer
     "store.layerUnready": command(), // its checkpoint is forgotten before its files are
     "store.layerForget": command(),
+    // for the loop itself
     "tell.each": command<{ messages: Message[] }>(),
     "loop.cancel": command<{ command: "layer.fetch" }>(),
-    // -> fetched | fetchFailed; goes on from its checkpoint
-    "layer.fetch": command<{ source: LayerSource }>(),
+    // for the hands, after the commit. A fetch goes on from its checkpoint, if it has one.
+    "layer.fetch": command<{ source: LayerSource }>(), // -> fetched | fetchFailed
     "layer.drop": command(), // -> dropped | dropFailed
+    // memory
     join: assign({
       waiters: ({ context, event }) =>
         event.type !== "want" || context.waiters.includes(event.from)

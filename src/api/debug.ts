@@ -87,9 +87,8 @@ const show = (call: Call) =>
     if (format === "json") return json(machine ?? { address, state: "ended" })
     const drawing = drawMachine(store, address, format, at)
     if (format !== "text") return text(drawing)
-    return text(
-      `${machine === undefined ? `${address}: ended\n` : machineText(machine)}\n${drawing}`,
-    )
+    const standing = machine === undefined ? `${address}: ended\n` : machineText(machine)
+    return text(`${standing}\n${drawing}`)
   })
 
 /** `balena debug machines`: read only, and never a word of what a container was given. */

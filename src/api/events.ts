@@ -17,11 +17,10 @@ const FILTERS = [
 /** An event as Docker says it, with the old fields that supervisors still read. */
 const shown = ({ type, action, id, attributes, wallMs }: EngineEvent) => {
   const legacy = type === "container" || type === "image"
+  const from = type === "container" ? attributes["image"] : undefined
   return {
     ...(legacy ? { status: action, id } : {}),
-    ...(type === "container" && attributes["image"] !== undefined
-      ? { from: attributes["image"] }
-      : {}),
+    ...(from === undefined ? {} : { from }),
     Type: type,
     Action: action,
     Actor: { ID: id, Attributes: attributes },

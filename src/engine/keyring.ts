@@ -7,5 +7,4 @@ import type { Credentials } from "../layers/carrier.ts"
  * a pull that needs some waits until a client brings them again.
  */
 export class Keyring
-  extends Context.Service<Keyring, Map<Address, Credentials>>()("engine/Keyring")
-{}
+  extends Context.Service<Keyring, Map<Address, Credentials>>()("engine/Keyring") {}

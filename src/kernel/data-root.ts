@@ -1,13 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  statfsSync,
+  chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, statfsSync,
 } from "node:fs"
 import { lock } from "./files.ts"
 

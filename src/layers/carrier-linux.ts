@@ -54,10 +54,9 @@ const ENVIRONMENT = { MALLOC_ARENA_MAX: "1" }
 export const bodyLinux = (settings: CarrierSettings): Layer.Layer<Carrier> =>
   Layer.effect(Carrier, makeCarrier(settings))
 
-type Answer = Extract<
-  FromChild,
-  { readonly _tag: "resolved" | "inspected" | "fetched" | "dropped" }
->
+type Answer = Extract<FromChild, {
+  readonly _tag: "resolved" | "inspected" | "fetched" | "dropped"
+}>
 
 /** Who is to be told what the child says of a job. */
 interface Listener {
@@ -135,9 +134,7 @@ class Office {
     this.#runIdle = runIdle
   }
 
-  /**
-   * Has a job done. Interrupted, it returns when the child has let go of everything, or is dead.
-   */
+  /** Has a job done. Interrupted, it returns when the child has let go of it all, or is dead. */
   ask<A>(
     listener: Omit<Listener, "answer" | "stopped">,
     job: (id: number) => Job,

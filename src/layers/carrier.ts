@@ -30,9 +30,7 @@ export type Source =
 export interface Resolved {
   readonly imageId: string
   readonly manifestDigest: string
-  /**
-   * Of the list the reference named, or of the manifest where it named one: what RepoDigests shows.
-   */
+  /** Of the list, or else the manifest, that the reference named: what RepoDigests shows. */
   readonly digest: string
   readonly mediaType: string
   readonly manifest: Uint8Array

@@ -19,11 +19,7 @@ import type { PullFault } from "./carrier.ts"
 import { faultOf } from "./faults.ts"
 import { type FetchMember, fetchLayer } from "./fetch.ts"
 import {
-  type BeginMessage,
-  type FromChild,
-  hearDaemon,
-  type Job,
-  type ToChild,
+  type BeginMessage, type FromChild, hearDaemon, type Job, type ToChild,
 } from "./messages.ts"
 import { resolve } from "./resolve.ts"
 

@@ -108,10 +108,7 @@ export interface Subject {
   readonly image: string
 }
 
-/**
- * Turns an erroneous answer into a fault, in Docker's words. `nowMs` resolves a date in
- * Retry-After.
- */
+/** An erroneous answer as a fault, in Docker's words. `nowMs` resolves a date in Retry-After. */
 export function answerFault(answer: ErrorAnswer, subject: Subject, nowMs: number): RegistryFault {
   const { status, asked } = answer
   const coded = codedOf(answer)

@@ -119,12 +119,8 @@ function tokenRequest(
     return Effect.succeed({ method: "GET", url, headers: {}, insecure })
   }
   url.searchParams.set("account", credentials.username)
-  return Effect.succeed({
-    method: "GET",
-    url,
-    headers: { authorization: basic(credentials) },
-    insecure,
-  })
+  const headers = { authorization: basic(credentials) }
+  return Effect.succeed({ method: "GET", url, headers, insecure })
 }
 
 const fetchToken = (http: Http, request: Request, subject: Subject) =>

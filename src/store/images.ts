@@ -116,10 +116,8 @@ export class Images {
     for (const [position, layer] of layers.entries()) {
       this.#db.run("INSERT OR IGNORE INTO image_layer VALUES (?, ?, ?)", row.image, position, layer)
     }
-    this.name(
-      { imageId: row.image, tags: JSON.parse(row.tags), digests: JSON.parse(row.digests) },
-      wallMs,
-    )
+    const [tags, digests] = [JSON.parse(row.tags), JSON.parse(row.digests)]
+    this.name({ imageId: row.image, tags, digests }, wallMs)
     this.unstage(address)
   }
 
@@ -130,9 +128,8 @@ export class Images {
     for (const digest of digests) {
       this.#db.run("INSERT OR REPLACE INTO digest VALUES (?, ?)", digest, imageId)
     }
-    if (tags.length > 0) {
-      this.#db.run("UPDATE image SET tagged_ms = ? WHERE id = ?", wallMs, imageId)
-    }
+    if (tags.length === 0) return
+    this.#db.run("UPDATE image SET tagged_ms = ? WHERE id = ?", wallMs, imageId)
   }
 
   /** Takes names, and the image where asked; refuses what a container still needs. */
@@ -146,8 +143,7 @@ export class Images {
     }
     if (!forget) return
     const user = this.#db.get<{ id: string }>(
-      "SELECT id FROM container WHERE image = ? LIMIT 1",
-      imageId,
+      "SELECT id FROM container WHERE image = ? LIMIT 1", imageId,
     )
     if (user !== undefined && !force) throw new Refusal("inUse", user.id)
     this.#db.run("DELETE FROM image WHERE id = ?", imageId)

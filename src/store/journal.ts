@@ -54,9 +54,7 @@ export interface TimerRow {
 const ROWS_PER_MACHINE = 256
 const ROWS_FINISHED = 2_000
 
-/**
- * What the loop remembers: machines, their journal, open commands, timers. Rows only, no meaning.
- */
+/** What the loop remembers: machines, their journal, open commands, timers. Rows, no meaning. */
 export class Journal {
   readonly #db: Database
   constructor(db: Database) {
@@ -85,7 +83,7 @@ export class Journal {
   }, at: Moment): number {
     return this.#db.run(
       `INSERT INTO journal
-         (address, cause, boot, mono_ms, wall_ms, version, event, value, asked, base)
+       (address, cause, boot, mono_ms, wall_ms, version, event, value, asked, base)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.address, row.cause, at.boot, at.monoMs, at.wallMs, row.version, row.event, row.value,
       row.asked, row.base,

@@ -17,9 +17,7 @@ export interface LayerRow {
 
 const BOTTOM = ".bottom"
 
-/**
- * What is known of each layer's directory. A directory without a row is swept; a row is the truth.
- */
+/** What is known of each layer's directory. One without a row is swept; a row is the truth. */
 export class Layers {
   readonly #db: Database
   constructor(db: Database) {
@@ -60,9 +58,7 @@ export class Layers {
   ready(address: Address, bytes: number, tarBytes: number): void {
     this.#db.run(
       "UPDATE layer SET ready = 1, bytes = ?, tar_bytes = ? WHERE address = ?",
-      bytes,
-      tarBytes,
-      address,
+      bytes, tarBytes, address,
     )
     this.#db.run("DELETE FROM checkpoint WHERE layer = ?", address)
   }

@@ -33,7 +33,7 @@ const settingsOfNobody = (): Settings => {
 
 describe("the table of routes", () => {
   const settings = settingsOfNobody()
-  const registered = apiRoutes(settings, defaultsOf(settings)).map(shapeOf)
+  const registered = apiRoutes(() => settings, defaultsOf(settings)).map(shapeOf)
 
   test("has every route that the daemon registers, and no other", () => {
     const told = rows.filter(({ answer }) => answer !== "404").map(shapeOf)

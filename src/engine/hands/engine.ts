@@ -6,18 +6,14 @@ import type { Hands } from "../hand.ts"
 import { Loop } from "../loop.ts"
 import { Paths } from "../paths.ts"
 
-/**
- * Hands for the engine itself: what a start finds to tidy, and what gives room when there is none.
- */
+/** Hands for the engine itself: what a start finds to tidy, what gives room when there is none. */
 export const engineHands = Effect.gen(function*() {
   const store = yield* Store
   const loop = yield* Loop
   const paths = yield* Paths
   const directories = yield* Directories
 
-  /**
-   * What no row names was left by a cut between a directory and its row, or a row and its removal.
-   */
+  /** What no row names is left of a cut between a directory and its row, or a row and its end. */
   const sweep = Effect.gen(function*() {
     const layers = new Set(store.layers.all().map((row) => paths.layer(row.id)))
     for (const name of yield* directories.names(paths.layers)) {

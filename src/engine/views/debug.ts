@@ -128,11 +128,8 @@ export const refold = (
   for (const row of rows.slice(start + 1)) {
     const value = JSON.parse(row.value)
     if (value === "undeliverable" || value?.ignored !== undefined) continue
-    snapshot = transition(
-      definition.machine,
-      snapshot,
-      JSON.parse(row.event),
-    )[0] as AnyMachineSnapshot
+    const [after] = transition(definition.machine, snapshot, JSON.parse(row.event))
+    snapshot = after as AnyMachineSnapshot
   }
   return snapshot
 }

@@ -58,9 +58,8 @@ export const findImage = (name: string): Effect.Effect<Found, ImageNameFault, St
     }
     const [first, second] = idPrefix === null ? [] : store.images.byPrefix(`sha256:${idPrefix}`)
     if (second !== undefined) return yield* fault("ambiguous", name)
-    return first === undefined
-      ? yield* fault("notFound", name)
-      : { imageId: first, reference: null }
+    if (first === undefined) return yield* fault("notFound", name)
+    return { imageId: first, reference: null }
   })
 
 const viewOf = (
@@ -94,8 +93,7 @@ export const listImages: Effect.Effect<readonly ImageView[], never, Store> = Eff
     const tags = byImage(store.images.tags())
     const digests = byImage(store.images.digests())
     return store.images.all().map((row) =>
-      viewOf(store, row, { tags: tags.get(row.id) ?? [], digests: digests.get(row.id) ?? [] })
-    )
+      viewOf(store, row, { tags: tags.get(row.id) ?? [], digests: digests.get(row.id) ?? [] }))
   },
 )
 
