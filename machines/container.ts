@@ -41,6 +41,8 @@ export type ContainerEvent =
   | { type: "remove"; force: boolean }
   // the engine has come up
   | { type: "boot" }
+  // and could not read what this machine was: what its row says; terms null: it has none
+  | { type: "reborn"; terms: ContainerTerms | null; ran: boolean }
   // a hand answers
   | ({ type: "started"; row: Cargo } & Process)
   | { type: "startFailed"; exitCode: number; cause: string }
@@ -89,7 +91,9 @@ const { createMachine } = setup({
     "run.delete": command(), // -> deleted | deleteFailed
     // memory
     agree: assign(({ event }) =>
-      event.type === "create" || event.type === "update" ? { ...event.terms } : {}),
+      event.type === "create" || event.type === "update" || event.type === "reborn"
+        ? { ...event.terms }
+        : {}),
     wishRun: assign({
       wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"),
       failures: 0,
@@ -116,6 +120,8 @@ const { createMachine } = setup({
   guards: {
     forced: ({ event }) => event.type === "remove" && event.force,
     last: ({ event }) => event.type === "kill" && event.last,
+    nameless: ({ event }) => event.type === "reborn" && event.terms === null,
+    ran: ({ event }) => event.type === "reborn" && event.ran,
     wanted: ({ context }) => context.wish === "run",
     stopWanted: ({ context }) => context.wish === "stop" || context.wish === "leave",
     // It will not come back: a client said so, or it was to go when its process ends.
@@ -181,6 +187,11 @@ export const container = createMachine({
       on: {
         rename: undefined,
         update: undefined,
+        reborn: [
+          { guard: "nameless", target: "cleaning", actions: "wishLeave" },
+          { guard: "ran", target: "running", actions: "agree" }, // what became of it is found out
+          { target: "failing", actions: "agree" },
+        ],
         create: {
           target: "created",
           actions: [

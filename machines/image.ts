@@ -32,6 +32,8 @@ export type ImageEvent =
   | { type: "remove"; row: Cargo }
   | { type: "tag"; row: Cargo }
   | { type: "forget" } // parked, and its room is needed
+  // the engine has come up, and could not read what this machine was
+  | { type: "reborn" }
   // a hand answers
   | { type: "resolved"; imageId: string; digest: string; layers: readonly Needed[]; row: Cargo }
   | { type: "present"; imageId: string; digest: string; row: Cargo }
@@ -151,6 +153,7 @@ export const image = createMachine({
     absent: {
       on: {
         pull: { target: "resolving", actions: "aim" },
+        reborn: "forgotten",
         load: [...begin],
         tag: {
           target: "settled",

@@ -28,6 +28,8 @@ export type LayerEvent =
   | { type: "unwant"; from: Address } // it no longer does
   // the sweep asks
   | { type: "drop" } // nothing names it any more
+  // the engine has come up, and could not read what this machine was: what rows and leases say
+  | { type: "reborn"; whole: boolean; waiters: readonly Address[] }
   // a hand answers
   | { type: "fetched"; bytes: number; tarBytes: number; entries: number }
   | ({ type: "fetchFailed" } & Failure)
@@ -76,10 +78,19 @@ const { createMachine } = setup({
     last: ({ context, event }) =>
       event.type === "unwant" && context.waiters.every((one) => one === event.from),
     awaited: ({ context }) => context.waiters.length > 0,
+    whole: ({ event }) => event.type === "reborn" && event.whole,
     keepable: ({ event }) => event.type === "fetchFailed" && KEEPABLE.includes(event.reason),
   },
   delays: { again: 60_000 },
 })
+
+/** The images whose leases say that they wait: where it came from is forgotten, so some in vain. */
+const tellWaiters = {
+  type: "tell.each" as const,
+  params: ({ event: { waiters, whole } }: { event: Extract<LayerEvent, { type: "reborn" }> }) =>
+    tellEach(waiters, whole ? { type: "layerReady" } : LOST),
+}
+const LOST = { type: "layerFailed", reason: "lost", cause: "the engine forgot where it came from" }
 
 const failed = [
   {
@@ -102,7 +113,15 @@ export const layer = createMachine({
   context: { waiters: [], source: null },
   initial: "absent",
   states: {
-    absent: { on: { want: { target: "fetching", actions: ["join", "store.layerStaged"] } } },
+    absent: {
+      on: {
+        want: { target: "fetching", actions: ["join", "store.layerStaged"] },
+        reborn: [
+          { guard: "whole", target: "ready", actions: tellWaiters },
+          { target: "parked", actions: tellWaiters },
+        ],
+      },
+    },
     fetching: {
       entry: {
         type: "layer.fetch",

@@ -19,11 +19,12 @@ import { plannerLinux } from "./engine/plans.ts"
 import { ProgressBoard, ProgressBody } from "./engine/progress.ts"
 import { Registries, registriesOf } from "./engine/registries.ts"
 import { Watchers } from "./engine/requests/pull.ts"
-import { bootId, claimDataRoot } from "./kernel/data-root.ts"
+import { claimDataRoot } from "./kernel/data-root.ts"
 import { Directories } from "./kernel/directories.ts"
 import { notify } from "./kernel/notify.ts"
 import { claimPidfile } from "./kernel/pidfile.ts"
 import { setOomScore } from "./kernel/priority.ts"
+import { bootId } from "./kernel/processes.ts"
 import { bodyLinux as runtimeLinux } from "./kernel/runtime-linux.ts"
 import { Wal } from "./kernel/wal.ts"
 import { ENGINE_VERSION } from "./api/version.ts"
@@ -94,6 +95,19 @@ const world = (live: Live, program: Program, boot: { boot: number }, store: Stor
   return Layer.provideMerge(Events.body, loop)
 }
 
+/** Takes requests until a signal ends it; when its scope closes, nobody is listened to any more. */
+const serving = (live: Live, asked: Fiber.Fiber<NodeJS.Signals>) =>
+  Effect.gen(function*() {
+    const { settings } = live
+    yield* serve(apiRoutes(() => live.settings, defaultsOf(settings)), listenersOf(settings))
+    notify("READY=1")
+    yield* Effect.forkScoped(watchdog)
+    yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
+    const signal = yield* Fiber.join(asked)
+    yield* Effect.logInfo(`${signal}: the engine ends; containers go on`)
+    notify("STOPPING=1")
+  })
+
 /** The daemon from its start to its end; fails with what kept it from starting. */
 export const daemon = (live: Live, program: Program) =>
   Effect.scoped(Effect.gen(function*() {
@@ -112,14 +126,8 @@ export const daemon = (live: Live, program: Program) =>
     yield* Effect.provide(
       Effect.gen(function*() {
         yield* bootEngine(boot.reboot)
-        yield* serve(apiRoutes(() => live.settings, defaultsOf(settings)), listenersOf(settings))
-        notify("READY=1")
-        yield* Effect.forkScoped(watchdog)
         yield* Effect.forkScoped(keepLogs)
-        yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
-        const signal = yield* Fiber.join(asked)
-        yield* Effect.logInfo(`${signal}: the engine ends; containers go on`)
-        notify("STOPPING=1")
+        yield* Effect.scoped(serving(live, asked))
         yield* shutdown
       }),
       world(live, program, boot, body),

@@ -173,6 +173,7 @@ export class Device {
       Layer.succeed(Runtime, simRuntime(time, processes, weather)),
       Layer.succeed(Networks, {
         claim: () => Effect.succeed(null),
+        hold: () => {},
         publish: () => Effect.void,
         release: () => Effect.void,
       }),

@@ -134,14 +134,16 @@ export const simRuntime = (
     start: ({ id, home }) =>
       Effect.gen(function*() {
         const running = processes.all.get(id)
-        if (running !== undefined) return { pid: running.pid, startTicks: running.startTicks }
+        if (running !== undefined) {
+          return { pid: running.pid, startTicks: running.startTicks, endpoint: null }
+        }
         processes.made.add(id)
         processes.homes.add(home)
         yield* Effect.sleep(time.between(0, 40))
         if (refuses()) return yield* new StartFault({ exitCode: 127, cause: "simulated" })
         const { pid, startTicks } = processes.start(id)
         yield* Effect.sleep(time.between(0, 10))
-        return { pid, startTicks }
+        return { pid, startTicks, endpoint: null }
       }),
     wait: (id, _home, started) => waitFor(processes.find(id, started)),
     signal: (id, started, signal) =>

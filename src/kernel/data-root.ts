@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import {
-  chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, statfsSync,
+  chmodSync, closeSync, existsSync, mkdirSync, openSync, statfsSync,
 } from "node:fs"
 import { lock } from "./files.ts"
 
@@ -53,6 +53,3 @@ export const claimDataRoot = (path: string) =>
       return yield* fault(`another engine uses the data root ${path}`)
     }
   })
-
-/** The kernel's name for this boot of the machine (random(4)). */
-export const bootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()

@@ -61,6 +61,12 @@ export interface Started {
   readonly startTicks: number
 }
 
+/** A process that runs, and what it has on a network. */
+export interface Connected extends Started {
+  /** The plan's; of a process that an earlier daemon started, its own plan's. Null: nothing. */
+  readonly endpoint: Endpoint | null
+}
+
 export interface Exit {
   readonly exitCode: number
   readonly oomKilled: boolean
@@ -96,7 +102,7 @@ export class Runtime extends Context.Service<Runtime, {
    * wait in `attach` are connected before anything runs; where the start fails, they fail with its
    * cause.
    */
-  readonly start: (plan: RunPlan) => Effect.Effect<Started, StartFault>
+  readonly start: (plan: RunPlan) => Effect.Effect<Connected, StartFault>
   /**
    * Waits for the end. Called again after a crash or a reboot it finds the process, or the exit
    * file, or nothing (then the exit code is 255, as the container is gone without a trace).

@@ -81,10 +81,6 @@ export class Database {
   checkpoint(): void {
     this.#db.pragma("wal_checkpoint(TRUNCATE)")
   }
-  /** `ok`, or what SQLite finds wrong with the file. */
-  quickCheck(): string {
-    return this.#db.pragma("quick_check", { simple: true }) as string
-  }
   close(): void {
     this.#db.close()
   }

@@ -101,6 +101,11 @@ export class Journal {
     this.#db.run("DELETE FROM machine WHERE address = ?", address)
     this.#db.run("DELETE FROM timer WHERE address = ?", address)
   }
+  /** Forgets all that a machine had asked for. */
+  drop(address: Address): void {
+    this.#db.run("DELETE FROM command WHERE address = ?", address)
+    this.#db.run("DELETE FROM timer WHERE address = ?", address)
+  }
   quarantine(address: Address, why: string | null): void {
     this.#db.run("UPDATE machine SET quarantine = ? WHERE address = ?", why, address)
   }

@@ -6,7 +6,7 @@ import type { ContainerRow } from "../../store/containers.ts"
 import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Loop } from "../loop.ts"
-import { Networks } from "../networks.ts"
+import { Networks, type NetworkState } from "../networks.ts"
 import { Paths } from "../paths.ts"
 import { Planner } from "../planner.ts"
 import { makeSources } from "./sources.ts"
@@ -70,10 +70,13 @@ const start = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
     const id = idOf(order)
     const row = rowOf(tools, id)
     yield* makeSources(row.terms as Terms)
-    const network = yield* networks.claim(id, row.terms as Terms)
-    const started = yield* runtime.start(planner.plan(row, network))
+    const claimed = yield* networks.claim(id, row.terms as Terms)
+    const { pid, startTicks, endpoint } = yield* runtime.start(planner.plan(row, claimed))
+    // One that an earlier daemon had started already has what that one claimed for it.
+    const network = endpoint as NetworkState | null
+    if (network !== null) networks.hold(id, network)
     yield* networks.publish(id)
-    return { type: "started", ...started, row: { network } }
+    return { type: "started", pid, startTicks, row: { network } }
   }).pipe(Effect.catch((fault) => Effect.succeed(failed(fault.exitCode, fault.cause))))
 
 const wait = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
