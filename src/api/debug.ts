@@ -15,10 +15,10 @@ import {
   StoreView,
 } from "../engine/views/debug.ts"
 import { historyText, machinesText, machineText } from "../engine/views/debug-text.ts"
-import { invalid, notFound } from "./faults.ts"
+import { ApiFault, invalid, notFound } from "./faults.ts"
 import { queryBool, queryInt } from "./query.ts"
 import { attempt, type Call, route } from "./route.ts"
-import { json, streamed } from "./stream.ts"
+import { json, noContent, streamed } from "./stream.ts"
 
 const FORMATS = ["text", "json", "mermaid", "dot"] as const
 
@@ -91,8 +91,21 @@ const show = (call: Call) =>
     return text(`${standing}\n${drawing}`)
   })
 
-/** `balena debug machines`: read only, and never a word of what a container was given. */
+/** Feeds a machine again that had met a defect; 304 where it had not. */
+const retry = (call: Call) =>
+  Effect.gen(function*() {
+    const address = call.params["address"]!
+    const loop = yield* Loop
+    const living = loop.living().get(address)
+    if (living === undefined) return yield* Effect.fail(notFound(`no such machine: ${address}`))
+    if (living.quarantine === null) return yield* ApiFault.of("notModified", "")
+    yield* loop.retry(address)
+    return noContent
+  })
+
+/** `balena debug machines`: looks, and never tells a word of what a container was given. */
 export const debugRoutes = [
+  route("POST", "/debug/machines/{address}/retry", retry),
   route("GET", "/debug/machines", list),
   route("GET", "/debug/machines/{address}/history", history),
   route("GET", "/debug/machines/{address}", show),

@@ -38,6 +38,11 @@ export class Dispatcher {
     this.#start(row, "first")
   }
 
+  /** Is a hand carrying out this very command now? */
+  isAtWork(row: CommandRow): boolean {
+    return this.#running.has(row.id)
+  }
+
   /** After a crash: what may be done twice is done again, what may not is answered as lost. */
   again(row: CommandRow, attempt: "after-crash" | "after-reboot"): void {
     const hand = this.#handOf(row)

@@ -288,15 +288,20 @@ export class LoopBody {
 
   /** Lifts a quarantine; what was open is carried out again. */
   retry(address: Address): Effect.Effect<void> {
+    let lifted = false
     return this.write(() => {
       const living = this.#stepper.living.get(address)
       if (living === undefined || living.quarantine === null) return
       this.#store.journal.quarantine(address, null)
       this.#stepper.living.set(address, { ...living, quarantine: null })
+      lifted = true
     }).pipe(Effect.andThen(Effect.sync(() => {
+      if (!lifted) return
       for (const row of this.openCommands()) {
-        if (row.address === address) this.#dispatcher.again(row, "after-crash")
+        const isIdle = row.address === address && !this.#dispatcher.isAtWork(row)
+        if (isIdle) this.#dispatcher.again(row, "after-crash")
       }
+      this.#setAlarm()
     })))
   }
 

@@ -220,17 +220,18 @@ test("a machine in quarantine keeps its command open and its timer armed", () =>
     const change = store.containers.change.bind(store.containers)
     store.containers.change = () => { throw new Error("a defect") }
     exit(3)
+    yield* until(() => typeof loop.living().get("container/c")?.quarantine === "string")
     yield* Effect.sleep(80) // longer than the timer
     expect(loop.living().get("container/c")?.quarantine).toContain("a defect")
     expect(loop.openCommands().map(({ name }) => name)).toEqual(["run.wait"])
     expect(loop.armedTimers()).toHaveLength(1)
     store.containers.change = change
     yield* loop.retry("container/c")
-    yield* Effect.sleep(20)
+    yield* until(() => attempts.length === 2 && loop.armedTimers().length === 0)
+    yield* loop.retry("container/c") // it is fed already, and its command at work
     expect(attempts).toEqual(["first", "after-crash"])
-    expect(loop.armedTimers()).toHaveLength(0)
     exit(4)
-    yield* Effect.sleep(20)
+    yield* until(() => loop.snapshot("container/c")?.value === "exited")
     expect(store.containers.get("c")?.state.exitCode).toBe(4)
     expect(loop.snapshot("container/c")?.value).toBe("exited")
   })))
