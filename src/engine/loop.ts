@@ -7,6 +7,7 @@ import { Wal } from "../kernel/wal.ts"
 import type { CommandRow, Moment, TimerRow } from "../store/journal.ts"
 import { Refusal } from "../store/refusal.ts"
 import { Store, type StoreBody } from "../store/store.ts"
+import { Alarm } from "./alarm.ts"
 import { Dispatcher } from "./dispatch.ts"
 import { RequestFault } from "./faults.ts"
 import type { Hands, MachineEvent } from "./hand.ts"
@@ -52,13 +53,13 @@ export class LoopBody {
   readonly #fatal: (cause: unknown) => void
   readonly #stepper: Stepper
   readonly #dispatcher: Dispatcher
+  readonly #alarm: Alarm
   readonly #listeners = new Set<Listener>()
   readonly boot: number
   #queue: Input[] = []
   #scheduled = false
   #syncing = false
   #awaiting: Batch[] = []
-  #alarm = { dueMs: Infinity, epoch: 0 }
   #idle: (() => void)[] = []
   #closed = false
 
@@ -77,6 +78,7 @@ export class LoopBody {
     this.#fatal = needs.fatal
     this.boot = needs.boot
     this.#stepper = new Stepper(needs.store)
+    this.#alarm = new Alarm(this.#run, () => this.now().monoMs, () => this.#ring())
     this.#dispatcher = new Dispatcher(needs.context, (command, event, last) =>
       this.#enqueue({ kind: "answer", command, event, last }))
   }
@@ -363,24 +365,16 @@ export class LoopBody {
     for (const tell of this.#idle.splice(0)) tell()
   }
 
-  /**
-   * One alarm for the nearest timer; when it rings, every due one is fed to its machine. It is set
-   * anew after each batch: a timer that rings twice finds itself gone the second time.
-   */
+  /** After each batch; a timer that rings twice finds itself gone the second time. */
   #setAlarm(): void {
-    const dueMs = Math.min(...this.#feedableTimers().map((row) => row.due_mono_ms))
-    if (dueMs >= this.#alarm.dueMs || dueMs === Infinity) return
-    const epoch = this.#alarm.epoch + 1
-    this.#alarm = { dueMs, epoch }
-    const ring = Effect.sync(() => {
-      if (this.#alarm.epoch !== epoch) return
-      this.#alarm = { dueMs: Infinity, epoch }
-      const { monoMs } = this.now()
-      for (const timer of this.#feedableTimers()) {
-        if (timer.due_mono_ms <= monoMs) this.#enqueue({ kind: "due", timer })
-      }
-    })
-    this.#run(Effect.andThen(Effect.sleep(Math.max(0, dueMs - this.now().monoMs)), ring))
+    this.#alarm.set(Math.min(...this.#feedableTimers().map((row) => row.due_mono_ms)))
+  }
+
+  #ring(): void {
+    const { monoMs } = this.now()
+    for (const timer of this.#feedableTimers()) {
+      if (timer.due_mono_ms <= monoMs) this.#enqueue({ kind: "due", timer })
+    }
   }
 
   /** A machine in quarantine keeps its timers, and they do not ring. */
