@@ -6,8 +6,8 @@ const WHOLE = ["test/api/**/*.test.ts", "test/crash/**/*.test.ts", "test/e2e/**/
 export default defineConfig({
   test: {
     pool: "forks", // mounts, namespaces and signals belong to a process, not to a thread
-    testTimeout: 120_000, // only against hanging: no test measures time
-    hookTimeout: 120_000,
+    testTimeout: 900_000, // only against hanging: no test measures time
+    hookTimeout: 900_000,
     reporters: ["default", "./scripts/count.ts"],
     projects: [
       {
