@@ -20,26 +20,24 @@ export const barrier = (extractions: readonly Extraction[]): readonly Uint8Array
   }
 }
 
-const RESERVE_BYTES = 32 << 20
-const RESERVE_SHARE = 0.02
-
 /**
- * Refuses to go on when less than the reserve is free to those without privilege: the engine's
- * database and the containers need it, and root's writes would only fail when nothing is left.
+ * Refuses to go on when less than the reserve is free to those without privilege: root's own
+ * writes would only fail when nothing is left, and everybody's with them.
  */
 export const ensureSpace = (directory: string): void => {
-  const { bytes, totalBytes, files, totalFiles } = freeSpace(directory)
-  const reserve = Math.max(RESERVE_BYTES, RESERVE_SHARE * totalBytes)
-  if (bytes < reserve) {
-    throw noSpace(`${mebibytes(bytes)} free, ${mebibytes(reserve)} are kept in reserve`)
+  const { bytes, reserveBytes, files, reserveFiles } = freeSpace(directory)
+  if (bytes < reserveBytes) {
+    throw noSpace(`${mebibytes(bytes)} free, ${mebibytes(reserveBytes)} are kept in reserve`)
   }
-  if (files !== null && files < RESERVE_SHARE * totalFiles) {
-    throw noSpace(`${files} of ${totalFiles} inodes free, ` +
-      `${RESERVE_SHARE * 100} % are kept in reserve`)
+  if (files !== null && files < reserveFiles) {
+    throw noSpace(`${files} inodes free, ${Math.ceil(reserveFiles)} are kept in reserve`)
   }
 }
 
 const noSpace = (cause: string) =>
-  new PullFault({ reason: "noSpace", cause: `the disk is nearly full: ${cause}` })
+  new PullFault({
+    reason: "noSpace",
+    cause: `no space left on device: ${cause}; remove images or containers that are not needed`,
+  })
 
 const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`
