@@ -29,7 +29,8 @@ export type ContainerEvent =
   | { type: "start" }
   | { type: "stop"; graceMs: number }
   | { type: "restart"; graceMs: number }
-  | { type: "kill"; signal: string; last: boolean } // last: the restart policy is silenced, as under dockerd
+  // `last`: the restart policy is silenced, as under dockerd
+  | { type: "kill"; signal: string; last: boolean }
   | { type: "pause" }
   | { type: "resume" }
   | { type: "rename"; name: string }
@@ -49,7 +50,7 @@ export type ContainerEvent =
 
 const PLAIN: ContainerTerms = { restart: "no", retries: 0, autoRemove: false }
 
-/** dockerd's restart manager: 100 ms, doubled after each failure, at most a minute, new after 10 s of running. */
+/** dockerd's restart manager: 100 ms, doubled after each failure, new after 10 s of running. */
 const FIRST_BACKOFF_MS = 100
 const LONGEST_BACKOFF_MS = 60_000
 const STEADY_MS = 10_000
@@ -68,19 +69,26 @@ const { createMachine } = setup({
     "store.containerRestarting": command(), // counts
     "store.containerRename": command<{ name: string }>(),
     "store.containerUpdate": command<{ row: Cargo }>(),
-    "store.containerForget": command(), // the name, the image's lease: free from here on; total if repeated
+    "store.containerForget": command(), // the name, the lease: free from here on; total if repeated
     // for the hands, after the commit. Whose container? The address rides with every command.
     "run.start": command(), // -> started | startFailed
-    "run.wait": command(), // -> exited; open as long as it runs: carried out again, it finds out what became of it
-    "run.signal": command<{ signal: "stop" | "kill" }>(), // no answer; to this very process, so twice does no harm
+    // -> exited; open as long as it runs: carried out again, it finds out what became of it
+    "run.wait": command(),
+    // no answer; to this very process, so twice does no harm
+    "run.signal": command<{ signal: "stop" | "kill" }>(),
     "run.kill": command<{ signal: string }>(), // once -> killed | killLost
     "run.freeze": command(), // -> frozen, or thawed where it failed: a hand answers what is true
     "run.thaw": command(), // -> thawed | frozen
-    "run.clean": command(), // -> cleaned; mounts, links, cgroup: every name follows from the container's id
+    // -> cleaned; mounts, links, cgroup: every name follows from the container's id
+    "run.clean": command(),
     "run.delete": command(), // -> deleted | deleteFailed
     // memory
-    agree: assign(({ event }) => (event.type === "create" || event.type === "update" ? { ...event.terms } : {})),
-    wishRun: assign({ wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"), failures: 0 }),
+    agree: assign(({ event }) =>
+      event.type === "create" || event.type === "update" ? { ...event.terms } : {}),
+    wishRun: assign({
+      wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"),
+      failures: 0,
+    }),
     wishAgain: assign({
       wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"),
       graceMs: ({ event, context }) => (event.type === "restart" ? event.graceMs : context.graceMs),
@@ -113,17 +121,21 @@ const { createMachine } = setup({
     again: ({ context: c }) =>
       c.wish === "none" && !c.quiet &&
       (c.restart === "always" || c.restart === "unless-stopped" ||
-        (c.restart === "on-failure" && c.exitCode !== 0 && (c.retries === 0 || c.failures < c.retries))),
+        (c.restart === "on-failure" && c.exitCode !== 0 &&
+          (c.retries === 0 || c.failures < c.retries))),
   },
   delays: {
     grace: ({ context }) => context.graceMs,
-    backoff: ({ context }) => Math.min(FIRST_BACKOFF_MS * 2 ** (context.failures - 1), LONGEST_BACKOFF_MS),
+    backoff: ({ context }) =>
+      Math.min(FIRST_BACKOFF_MS * 2 ** (context.failures - 1), LONGEST_BACKOFF_MS),
   },
 })
 
 const killIt = {
   type: "run.kill" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "kill" }> }) => ({ signal: event.signal }),
+  params: ({ event }: { event: Extract<ContainerEvent, { type: "kill" }> }) => ({
+    signal: event.signal,
+  }),
 }
 const kill = [{ guard: "last" as const, actions: ["hush" as const, killIt] }, { actions: killIt }]
 const remembered = { // what is asked while a short hand is at work; honoured on its answer
@@ -133,11 +145,15 @@ const remembered = { // what is asked while a short hand is at work; honoured on
 } as const
 const renamed = {
   type: "store.containerRename" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "rename" }> }) => ({ name: event.name }),
+  params: ({ event }: { event: Extract<ContainerEvent, { type: "rename" }> }) => ({
+    name: event.name,
+  }),
 }
 const updated = {
   type: "store.containerUpdate" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "update" }> }) => ({ row: event.row }),
+  params: ({ event }: { event: Extract<ContainerEvent, { type: "update" }> }) => ({
+    row: event.row,
+  }),
 }
 
 /**
@@ -161,7 +177,10 @@ export const container = createMachine({
         update: undefined,
         create: {
           target: "created",
-          actions: ["agree", { type: "store.containerCreate", params: ({ event }) => ({ row: event.row }) }],
+          actions: [
+            "agree",
+            { type: "store.containerCreate", params: ({ event }) => ({ row: event.row }) },
+          ],
         },
       },
     },
@@ -181,7 +200,8 @@ export const container = createMachine({
             params: ({ event: { pid, startTicks, row } }) => ({ pid, startTicks, row }),
           },
         },
-        startFailed: { // what was half made is cleaned away; no restart policy applies, as in dockerd
+        // what was half made is cleaned away; no restart policy applies, as in dockerd
+        startFailed: {
           target: "failing",
           actions: {
             type: "store.containerExited",
@@ -202,7 +222,11 @@ export const container = createMachine({
             "judge",
             {
               type: "store.containerExited",
-              params: ({ event }) => ({ exitCode: event.exitCode, oomKilled: event.oomKilled, cause: "" }),
+              params: ({ event }) => ({
+                exitCode: event.exitCode,
+                oomKilled: event.oomKilled,
+                cause: "",
+              }),
             },
           ],
         },
@@ -213,7 +237,10 @@ export const container = createMachine({
       states: {
         up: {
           tags: "settled",
-          always: [{ guard: "stopWanted", target: "stopping" }, { guard: "wanted", target: "stopping" }],
+          always: [
+            { guard: "stopWanted", target: "stopping" },
+            { guard: "wanted", target: "stopping" },
+          ],
           on: {
             stop: { target: "stopping", actions: "wishStop" },
             restart: { target: "stopping", actions: "wishAgain" },
@@ -231,7 +258,7 @@ export const container = createMachine({
             { guard: "wanted", target: "thawing" },
             { guard: "quiet", target: "thawing" },
           ],
-          on: { ...remembered, resume: "thawing" }, // a frozen process takes no signal: it is thawed first
+          on: { ...remembered, resume: "thawing" }, // a frozen process takes no signal
         },
         thawing: { entry: "run.thaw", on: { ...remembered, frozen: "paused", thawed: "up" } },
         stopping: {
@@ -299,7 +326,10 @@ export const container = createMachine({
         boot: { guard: "always", target: "starting", actions: "wishRun" },
       },
     },
-    removing: { entry: "run.delete", on: { deleted: "removed", deleteFailed: "dead", remove: { actions: "heard" } } },
+    removing: {
+      entry: "run.delete",
+      on: { deleted: "removed", deleteFailed: "dead", remove: { actions: "heard" } },
+    },
     dead: { tags: "settled", on: { remove: "removing" } },
     removed: { type: "final", entry: "store.containerForget" },
   },

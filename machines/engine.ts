@@ -12,7 +12,8 @@ export type EngineEvent =
 const { createMachine } = setup({
   types: { events: {} as EngineEvent, tags: {} as "settled" },
   actions: {
-    "engine.recover": command(), // -> recovered; what nothing names is swept, containers hear `boot`
+    // -> recovered; what nothing names is swept, containers hear `boot`
+    "engine.recover": command(),
     "engine.reclaim": command(), // -> reclaimed; parked pulls give their room back
     heard: assign({}),
     "engine.drain": command(), // -> drained; running containers are left alone
@@ -33,7 +34,10 @@ export const engine = createMachine({
       entry: "engine.reclaim",
       on: { reclaimed: "up", drain: "draining", spaceShort: { actions: "heard" } },
     },
-    draining: { entry: "engine.drain", on: { drained: "down", recovered: { actions: "heard" }, reclaimed: { actions: "heard" } } },
+    draining: {
+      entry: "engine.drain",
+      on: { drained: "down", recovered: { actions: "heard" }, reclaimed: { actions: "heard" } },
+    },
     down: { tags: "settled" },
   },
 })

@@ -13,7 +13,7 @@ export interface Failure {
   readonly cause: string
 }
 
-/** Reasons after which what has arrived is still good, and the next one who wants it goes on from there. */
+/** Reasons after which what has arrived is still good: who wants it next goes on from there. */
 const KEEPABLE = ["unauthorized", "credentials", "notFound", "unreachable", "lost", "noSpace"]
 
 interface Memory {
@@ -31,9 +31,15 @@ export type LayerEvent =
   | { type: "dropped" }
   | { type: "dropFailed"; cause: string }
 
-type Message = { readonly to: Address; readonly event: { readonly type: string } & Record<string, unknown> }
+type Message = {
+  readonly to: Address
+  readonly event: { readonly type: string } & Record<string, unknown>
+}
 
-const tellEach = (waiters: readonly Address[], event: Message["event"]): { messages: Message[] } => ({
+const tellEach = (
+  waiters: readonly Address[],
+  event: Message["event"],
+): { messages: Message[] } => ({
   messages: waiters.map((to) => ({ to, event })),
 })
 
@@ -41,13 +47,15 @@ const { createMachine } = setup({
   types: { context: {} as Memory, events: {} as LayerEvent, tags: {} as "settled" },
   actions: {
     "store.layerStaged": command(), // a row with a directory of its own, not ready
-    "store.layerReady": command<{ bytes: number; tarBytes: number }>(), // and its checkpoint is gone
+    // and its checkpoint is gone
+    "store.layerReady": command<{ bytes: number; tarBytes: number }>(),
     "store.layerDropping": command(), // refused while anything names the layer
     "store.layerUnready": command(), // its checkpoint is forgotten before its files are
     "store.layerForget": command(),
     "tell.each": command<{ messages: Message[] }>(),
     "loop.cancel": command<{ command: "layer.fetch" }>(),
-    "layer.fetch": command<{ source: LayerSource }>(), // -> fetched | fetchFailed; goes on from its checkpoint
+    // -> fetched | fetchFailed; goes on from its checkpoint
+    "layer.fetch": command<{ source: LayerSource }>(),
     "layer.drop": command(), // -> dropped | dropFailed
     join: assign({
       waiters: ({ context, event }) =>
@@ -58,7 +66,9 @@ const { createMachine } = setup({
     }),
     leave: assign({
       waiters: ({ context, event }) =>
-        event.type === "unwant" ? context.waiters.filter((one) => one !== event.from) : context.waiters,
+        event.type === "unwant"
+          ? context.waiters.filter((one) => one !== event.from)
+          : context.waiters,
     }),
     disband: assign({ waiters: [] }),
   },
@@ -83,7 +93,8 @@ const failed = [
 /**
  * One layer's life on this disk. Images tell it `want`; it tells each of them `layerReady` or
  * `layerFailed`. Two pulls of one layer share one fetch, and nobody owns anybody: whether a ready
- * layer is still needed is for the store to say (`store.layerDropping` refuses), not for this memory.
+ * layer is still needed is for the store to say (`store.layerDropping` refuses), not for this
+ * memory.
  */
 export const layer = createMachine({
   id: "layer",

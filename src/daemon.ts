@@ -30,7 +30,11 @@ import { bodyLinux as runtimeLinux } from "./kernel/runtime-linux.ts"
 import { Wal } from "./kernel/wal.ts"
 import { ENGINE_VERSION } from "./api/version.ts"
 import { textOf } from "./kernel/machine.ts"
-import { bodyLinux as carrierLinux, CARRIER_DEFAULTS, waitForOrphans } from "./layers/carrier-linux.ts"
+import {
+  bodyLinux as carrierLinux,
+  CARRIER_DEFAULTS,
+  waitForOrphans,
+} from "./layers/carrier-linux.ts"
 import { readSettings } from "./settings.ts"
 import { Store, type StoreBody } from "./store/store.ts"
 
@@ -116,7 +120,9 @@ export const daemon = (live: Live, program: Program) =>
     )
   }).pipe(Effect.provide(Ballast.bodyLinux(`${live.settings.dataRoot}/ballast`))))
 
-/** Runs the daemon as its command line says. Answers the exit code: 0 after SIGTERM, 1 if it cannot. */
+/**
+ * Runs the daemon as its command line says. Answers the exit code: 0 after SIGTERM, 1 if it cannot.
+ */
 export const main = async (words: readonly string[], program: Program): Promise<number> => {
   const read = readSettings(words, textOf)
   if (Result.isFailure(read)) {

@@ -13,7 +13,9 @@ export interface Run {
   readonly steps: number
 }
 
-/** Steps of an idle engine until it must stand still, in simulated time: back-offs end at a minute. */
+/**
+ * Steps of an idle engine until it must stand still, in simulated time: back-offs end at a minute.
+ */
 const HEALING_MS = 40 * 60 * 1000
 const BOOT_STEPS = 20_000
 

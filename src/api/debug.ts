@@ -37,7 +37,9 @@ const text = (body: string) =>
 const lineOf = ({ seq, address, event, snapshot, at }: Transition, format: string): string => {
   const { row: _, ...shown } = event as Record<string, unknown>
   const state = wordOf(snapshot.value)
-  if (format === "json") return JSON.stringify({ seq, address, event: shown, state, wallMs: at.wallMs })
+  if (format === "json") {
+    return JSON.stringify({ seq, address, event: shown, state, wallMs: at.wallMs })
+  }
   return `${new Date(at.wallMs).toISOString()}  ${seq}  ${address}  ${event.type} -> ${state}`
 }
 
@@ -85,7 +87,9 @@ const show = (call: Call) =>
     if (format === "json") return json(machine ?? { address, state: "ended" })
     const drawing = drawMachine(store, address, format, at)
     if (format !== "text") return text(drawing)
-    return text(`${machine === undefined ? `${address}: ended\n` : machineText(machine)}\n${drawing}`)
+    return text(
+      `${machine === undefined ? `${address}: ended\n` : machineText(machine)}\n${drawing}`,
+    )
   })
 
 /** `balena debug machines`: read only, and never a word of what a container was given. */

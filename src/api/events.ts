@@ -19,7 +19,9 @@ const shown = ({ type, action, id, attributes, wallMs }: EngineEvent) => {
   const legacy = type === "container" || type === "image"
   return {
     ...(legacy ? { status: action, id } : {}),
-    ...(type === "container" && attributes["image"] !== undefined ? { from: attributes["image"] } : {}),
+    ...(type === "container" && attributes["image"] !== undefined
+      ? { from: attributes["image"] }
+      : {}),
     Type: type,
     Action: action,
     Actor: { ID: id, Attributes: attributes },
@@ -29,9 +31,14 @@ const shown = ({ type, action, id, attributes, wallMs }: EngineEvent) => {
   }
 }
 
-const anyOf = (filters: Filters, name: string, values: readonly (string | undefined)[]): boolean => {
+const anyOf = (
+  filters: Filters,
+  name: string,
+  values: readonly (string | undefined)[],
+): boolean => {
   const wanted = filters.get(name)
-  return wanted === undefined || values.some((value) => value !== undefined && wanted.includes(value))
+  return wanted === undefined ||
+    values.some((value) => value !== undefined && wanted.includes(value))
 }
 
 const passes = (filters: Filters, { type, action, id, attributes }: EngineEvent): boolean =>
@@ -40,7 +47,8 @@ const passes = (filters: Filters, { type, action, id, attributes }: EngineEvent)
   (!filters.has("container") ||
     (type === "container" && (anyOf(filters, "container", [id, attributes["name"]]) ||
       filters.get("container")!.some((prefix) => id.startsWith(prefix))))) &&
-  (!filters.has("image") || anyOf(filters, "image", [id, attributes["name"], attributes["image"]])) &&
+  (!filters.has("image") ||
+    anyOf(filters, "image", [id, attributes["name"], attributes["image"]])) &&
   labelsMatch(attributes, filters.get("label"))
 
 const listen = (call: Call) =>

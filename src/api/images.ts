@@ -4,7 +4,12 @@ import * as Stream from "effect/Stream"
 import { loadArchive, saveImages } from "../engine/flows/archive.ts"
 import { removeImage, tagImage } from "../engine/requests/image.ts"
 import { pull, PullFault, type PullNews } from "../engine/requests/pull.ts"
-import { type ImageNameFault, type ImageView, listImages, viewImage } from "../engine/views/image.ts"
+import {
+  type ImageNameFault,
+  type ImageView,
+  listImages,
+  viewImage,
+} from "../engine/views/image.ts"
 import { familiarReference, parseReference, referenceOf, withDefaultTag } from "../oci/reference.ts"
 import { credentialsIn } from "./auth.ts"
 import { ApiFault, asFault, invalid, notYet } from "./faults.ts"
@@ -20,7 +25,10 @@ const named = ({ reason, name, cause }: ImageNameFault): ApiFault =>
   reason === "malformed"
     ? invalid(cause)
     : reason === "ambiguous"
-    ? ApiFault.of("invalidParameter", `ambiguous reference: ${name} is the prefix of several images`)
+    ? ApiFault.of(
+      "invalidParameter",
+      `ambiguous reference: ${name} is the prefix of several images`,
+    )
     : ApiFault.of("notFound", `No such image: ${withTagShown(name)}`)
 
 const withTagShown = (name: string): string => {
@@ -50,7 +58,8 @@ const create = (call: Call) =>
     const platform = query.get("platform") || null
     const lines = new PullLines(reference)
     const values = yield* whenTold(
-      (tell: (news: PullNews) => void) => Effect.mapError(pull({ reference, platform, credentials }, tell), pullFault),
+      (tell: (news: PullNews) => void) =>
+        Effect.mapError(pull({ reference, platform, credentials }, tell), pullFault),
       { news: (news: PullNews) => lines.news(news), end: (pulled) => lines.end(pulled) },
     )
     return yield* jsonLines(request, values)
@@ -63,7 +72,8 @@ const list = (call: Call) =>
     const filters = yield* attempt(() => queryFilters(call.query, FILTERS))
     const dangling = yield* attempt(() => filterBool(filters, "dangling"))
     const images = yield* listImages
-    const times = yield* Effect.forEach(["before", "since"] as const, (name) => createdOf(filters, name))
+    const times = yield* Effect.forEach(["before", "since"] as const, (name) =>
+      createdOf(filters, name))
     const [before, since] = times
     const shown = images.filter((image) =>
       labelsMatch(image.config.config.labels, filters.get("label")) &&
@@ -72,7 +82,9 @@ const list = (call: Call) =>
       (since === null || created(image) > since!) &&
       knownAs(image, filters.get("reference")))
     const digests = queryBool(call.query, "digests", true)
-    return json(shown.map((image) => imageSummary(image, call.version, filters.get("reference"), digests)))
+    return json(shown.map((image) =>
+      imageSummary(image, call.version, filters.get("reference"), digests)
+    ))
   })
 
 const created = ({ config }: ImageView): number => Date.parse(config.created) || 0
@@ -85,7 +97,10 @@ const createdOf = (filters: Filters, name: string) =>
   })
 
 const inspect = ({ params, version }: Call) =>
-  Effect.map(Effect.mapError(viewImage(params["name"]!), named), (image) => json(imageInspect(image, version)))
+  Effect.map(
+    Effect.mapError(viewImage(params["name"]!), named),
+    (image) => json(imageInspect(image, version)),
+  )
 
 const history = ({ params }: Call) =>
   Effect.map(Effect.mapError(viewImage(params["name"]!), named), (image) => json(historyOf(image)))
@@ -105,7 +120,11 @@ const tag = ({ params, query }: Call) =>
 const remove = ({ params, query }: Call) =>
   removeImage(params["name"]!, queryBool(query, "force")).pipe(
     Effect.map((removed) =>
-      json(removed.map((one) => "untagged" in one ? { Untagged: one.untagged } : { Deleted: one.deleted }))
+      json(
+        removed.map((one) =>
+          "untagged" in one ? { Untagged: one.untagged } : { Deleted: one.deleted }
+        ),
+      )
     ),
     Effect.catchTags({
       ImageNameFault: (fault) => Effect.fail(named(fault)),

@@ -37,8 +37,8 @@ export const whenTold = <News, A, E extends { readonly message: string }, R = ne
     yield* Effect.forkScoped(working)
     const first = yield* Effect.catchIf(Queue.take(lines), Cause.isDone, () => Effect.succeed(null))
     const rest = Stream.catchCause(Stream.fromQueue(lines), (cause) => {
-      const failure = Cause.squash(cause) as { readonly message?: string }
-      return Stream.make(inBand(failure.message ?? String(failure)))
+      const failure = Cause.squash(cause)
+      return Stream.make(inBand(failure instanceof Error ? failure.message : String(failure)))
     })
     return first === null ? Stream.empty : Stream.concat(Stream.make(first), rest)
   })

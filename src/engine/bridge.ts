@@ -88,7 +88,10 @@ class DefaultBridge {
 
   #filter(rules: string): Effect.Effect<void, StartFault> {
     if (!this.#settings.iptables) return Effect.void
-    return Effect.mapError(applyRules(rules), ({ cause }) => failed(`nft refused the rules: ${cause}`))
+    return Effect.mapError(
+      applyRules(rules),
+      ({ cause }) => failed(`nft refused the rules: ${cause}`),
+    )
   }
 
   /** An address and host ports for one container; the claim stands until `release`. */

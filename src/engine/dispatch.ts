@@ -13,14 +13,17 @@ const LONGEST_RETRY_MS = 60_000
 
 /**
  * Carries out commands that are durable. A command on a thing whose last long hand was interrupted
- * waits until that one has really ended: interrupting a fiber returns at once, while the system call
- * or the child process goes on.
+ * waits until that one has really ended: interrupting a fiber returns at once, while the system
+ * call or the child process goes on.
  */
 export class Dispatcher {
   hands: Hands = {}
   readonly #run: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
   readonly #answer: Answer
-  readonly #running = new Map<number, { readonly kind: Hand["kind"]; readonly fiber: Fiber.Fiber<unknown> }>()
+  readonly #running = new Map<
+    number,
+    { readonly kind: Hand["kind"]; readonly fiber: Fiber.Fiber<unknown> }
+  >()
   readonly #closing = new Map<Address, Set<Fiber.Fiber<unknown>>>()
   #stopped = false
 
@@ -40,7 +43,7 @@ export class Dispatcher {
     else this.#start(row, attempt)
   }
 
-  /** The command's row is gone: its hand, if it can be, is interrupted; a late answer finds no row. */
+  /** The command's row is gone: its hand is interrupted where it may be; a late answer is lost. */
   cancel(row: CommandRow): void {
     const running = this.#running.get(row.id)
     if (running === undefined || running.kind !== "long") return
@@ -94,20 +97,19 @@ export class Dispatcher {
 
   /** Faults are the hand's to answer; a defect is ours: said aloud, and tried again more slowly. */
   #persist(hand: Hand, order: Order, afterMs: number): Effect.Effect<MachineEvent | void> {
-    const attempt = hand.kind === "once"
-      ? Effect.uninterruptible(hand.run(order))
-      : hand.kind === "short"
-      ? Effect.uninterruptible(hand.run(order))
-      : hand.run(order)
+    const attempt = hand.kind === "long"
+      ? hand.run(order)
+      : Effect.uninterruptible(hand.run(order))
+    const later = Effect.suspend(() => {
+      const next = Math.min(afterMs * 2, LONGEST_RETRY_MS)
+      return this.#persist(hand, { ...order, attempt: "after-crash" }, next)
+    })
     return Effect.catchDefect(attempt, (defect) =>
       Effect.logError(`${order.address}: command ${order.id} met a defect`, defect).pipe(
         Effect.andThen(
           hand.kind === "once"
             ? Effect.succeed(hand.lost)
-            : Effect.andThen(
-              Effect.sleep(afterMs),
-              this.#persist(hand, { ...order, attempt: "after-crash" }, Math.min(afterMs * 2, LONGEST_RETRY_MS)),
-            ),
+            : Effect.andThen(Effect.sleep(afterMs), later),
         ),
       ))
   }

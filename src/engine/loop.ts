@@ -37,9 +37,10 @@ interface Batch extends Aftermath {
 const NO_ROOM_RETRY_MS = 1_000
 
 /**
- * The loop: takes inputs in order, each in a savepoint of its own, commits what has gathered, has it
- * made durable off the thread, and only then answers, publishes and carries out. So a crash at any
- * instant leaves a prefix of what was asked, and every command that is open in it is done again.
+ * The loop: takes inputs in order, each in a savepoint of its own, commits what has gathered, has
+ * it made durable off the thread, and only then answers, publishes and carries out. So a crash at
+ * any instant leaves a prefix of what was asked, and every command that is open in it is done
+ * again.
  */
 export class LoopBody {
   readonly #store: StoreBody
@@ -275,7 +276,11 @@ export class LoopBody {
 
   #addressOf(input: Input): Address {
     if (input.kind === "answer") return this.#stepper.open.get(input.command)?.address ?? "engine"
-    return input.kind === "due" ? input.timer.address : input.kind === "write" ? "engine" : input.address
+    return input.kind === "due"
+      ? input.timer.address
+      : input.kind === "write"
+      ? "engine"
+      : input.address
   }
 
   /** A machine that met a defect is fed no more, until a person or a new version looks at it. */

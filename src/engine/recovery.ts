@@ -25,8 +25,9 @@ export const recover = (loop: LoopBody, store: Store["Service"]) =>
     for (const row of store.journal.commands()) loop.restore.command(row)
     const now = loop.now()
     for (const row of store.journal.timers()) {
-      // Within one boot only the monotonic clock counts. After another one the wall clock tells what
-      // is left, at most the whole delay: a clock that was set back neither stalls nor stretches it.
+      // Within one boot only the monotonic clock counts. After another one the wall clock tells
+      // what is left, at most the whole delay: a clock that was set back neither stalls nor
+      // stretches it.
       const left = row.boot === now.boot
         ? row.due_mono_ms - now.monoMs
         : Math.min(Math.max(row.due_wall_ms - now.wallMs, 0), row.delay_ms)

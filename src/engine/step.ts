@@ -42,8 +42,8 @@ const written = (value: unknown): string => JSON.stringify(value, withoutCargo)
 
 /**
  * The synchronous heart of the loop: one event to one machine and every message that it causes,
- * written down in the savepoint its caller opened. It changes memory only as it changes rows: if the
- * caller rolls back, `rollback` takes the memory back as well.
+ * written down in the savepoint its caller opened. It changes memory only as it changes rows: if
+ * the caller rolls back, `rollback` takes the memory back as well.
  */
 export class Stepper {
   readonly living = new Shadowed<Address, Living>()
@@ -83,7 +83,9 @@ export class Stepper {
     return aftermath
   }
 
-  /** A client's wish: taken, or refused without a trace by throwing `RequestFault`. Answers its seq. */
+  /**
+   * A client's wish: taken, or refused without a trace by throwing `RequestFault`. Answers its seq.
+   */
   request(address: Address, event: MachineEvent, at: Moment): number {
     const definition = definitionOf(address)
     const living = this.living.get(address)
@@ -91,7 +93,12 @@ export class Stepper {
       throw new RequestFault({ reason: "missing", address, state: "", about: address })
     }
     if (living !== undefined && living.quarantine !== null) {
-      throw new RequestFault({ reason: "quarantined", address, state: "", about: living.quarantine })
+      throw new RequestFault({
+        reason: "quarantined",
+        address,
+        state: "",
+        about: living.quarantine,
+      })
     }
     const before = living?.snapshot ?? newborn(definition)
     if (!before.can(event)) {
@@ -129,7 +136,15 @@ export class Stepper {
     if (living !== undefined && living.quarantine !== null) return
     const full = origin.from === undefined ? event : { ...event, from: origin.from }
     if (living === undefined && !definition.creating.has(event.type)) {
-      this.#append(address, origin.cause, full, "undeliverable", { commands: [], timers: [] }, null, at)
+      this.#append(
+        address,
+        origin.cause,
+        full,
+        "undeliverable",
+        { commands: [], timers: [] },
+        null,
+        at,
+      )
     } else if (!(living?.snapshot ?? newborn(definition)).can(full)) {
       const value = { ignored: living?.snapshot.value ?? "absent" }
       this.#append(address, origin.cause, full, value, { commands: [], timers: [] }, null, at)
@@ -146,7 +161,10 @@ export class Stepper {
   ): number {
     const definition = definitionOf(address)
     const before = living?.snapshot ?? newborn(definition)
-    const [after, actions] = transition(definition.machine, before, event) as [AnyMachineSnapshot, any]
+    const [after, actions] = transition(definition.machine, before, event) as [
+      AnyMachineSnapshot,
+      any,
+    ]
     const wants = asked(actions)
     const whole = (living?.rows ?? ROWS_PER_BASE) >= ROWS_PER_BASE
     const frozen = freeze(definition, after)

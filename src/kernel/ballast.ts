@@ -10,6 +10,8 @@ const libc = {
 }
 
 const BALLAST_BYTES = 8 << 20
+/** Free bytes from which on the ballast is in nobody's way. */
+const PLENTY_BYTES = 64 << 20
 /** The unit of `stat`'s blocks, whatever the file system's own are. */
 const BLOCK_BYTES = 512
 
@@ -38,8 +40,7 @@ const ballastAt = (path: string): Ballast["Service"] => {
     },
     take: () => {
       if (held) return
-      const { bytes, reserveBytes } = freeSpace(dirname(path))
-      if (bytes >= reserveBytes + BALLAST_BYTES) held = made(path)
+      if (freeSpace(dirname(path)).bytes >= PLENTY_BYTES) held = made(path)
     },
   }
 }

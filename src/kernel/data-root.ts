@@ -1,6 +1,14 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, statfsSync } from "node:fs"
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statfsSync,
+} from "node:fs"
 import { lock } from "./files.ts"
 
 /** A data root that cannot be used, and what to do about it. */
@@ -20,19 +28,22 @@ const FOREIGN = ["image/overlay2", "image/aufs", "buildkit", "containerd", "swar
 const fault = (cause: string) => Effect.fail(new DataRootFault({ cause }))
 
 /**
- * Makes the data root if it is missing, refuses what is not ours, and holds its lock until the scope
- * closes: one engine per data root. Only this lock's descriptor is ever closed by the kernel, when
- * the process ends.
+ * Makes the data root if it is missing, refuses what is not ours, and holds its lock until the
+ * scope closes: one engine per data root. Only this lock's descriptor is ever closed by the kernel,
+ * when the process ends.
  */
 export const claimDataRoot = (path: string) =>
   Effect.gen(function*() {
     yield* Effect.try({
       try: () => mkdirSync(path, { recursive: true, mode: 0o710 }),
-      catch: (error) => new DataRootFault({ cause: `the data root cannot be made: ${String(error)}` }),
+      catch: (error) =>
+        new DataRootFault({ cause: `the data root cannot be made: ${String(error)}` }),
     })
     if (statfsSync(path).type === OVERLAYFS_MAGIC) {
-      return yield* fault(`the data root ${path} lies on overlayfs, which cannot hold containers: ` +
-        "choose a directory on ext4, XFS or btrfs with --data-root")
+      return yield* fault(
+        `the data root ${path} lies on overlayfs, which cannot hold containers: ` +
+          "choose a directory on ext4, XFS or btrfs with --data-root",
+      )
     }
     const found = existsSync(`${path}/engine.db`)
       ? undefined

@@ -55,18 +55,20 @@ const JOURNAL_IN_ORDER = new Set([0xef53 /* ext2, 3, 4 */, 0x58465342 /* XFS */]
 /** Does one fsync on this file's file system make all earlier creates and renames durable too? */
 export const fsyncOrders = (path: string): boolean => JOURNAL_IN_ORDER.has(statfsSync(path).type)
 
-const RESERVE_BYTES = 32 << 20
-/** Of a disk's bytes, and of its inodes. */
-export const RESERVE_SHARE = 0.02
+/** What is free of a file system, to those without privilege. */
+export interface FreeSpace {
+  readonly bytes: number
+  readonly totalBytes: number
+  /** Inodes; null: not limited. */
+  readonly files: number | null
+  readonly totalFiles: number
+}
 
-/**
- * What is free where `path` lies, to those without privilege; `files` null: not limited. Of that,
- * layers leave the reserve alone: the engine's database and the containers need it.
- */
-export const freeSpace = (path: string) => {
+/** What is free where `path` lies (statfs(2)). */
+export const freeSpace = (path: string): FreeSpace => {
   const { bavail, blocks, bsize, files, ffree } = statfsSync(path)
   return {
-    bytes: bavail * bsize, reserveBytes: Math.max(RESERVE_BYTES, RESERVE_SHARE * blocks * bsize),
-    files: files === 0 ? null : ffree, reserveFiles: RESERVE_SHARE * files,
+    bytes: bavail * bsize, totalBytes: blocks * bsize,
+    files: files === 0 ? null : ffree, totalFiles: files,
   }
 }

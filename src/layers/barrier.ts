@@ -2,6 +2,7 @@ import { freeSpace } from "../kernel/flush.ts"
 import { PullFault } from "./carrier.ts"
 import type { Extraction } from "./extract.ts"
 import { faultOf } from "./faults.ts"
+import { shortage } from "./space.ts"
 
 /**
  * Makes everything that these extractions have written durable, and answers the state of each, in
@@ -20,24 +21,8 @@ export const barrier = (extractions: readonly Extraction[]): readonly Uint8Array
   }
 }
 
-/**
- * Refuses to go on when less than the reserve is free to those without privilege: root's own
- * writes would only fail when nothing is left, and everybody's with them.
- */
+/** Refuses to go on when there is no more room than is kept in reserve. */
 export const ensureSpace = (directory: string): void => {
-  const { bytes, reserveBytes, files, reserveFiles } = freeSpace(directory)
-  if (bytes < reserveBytes) {
-    throw noSpace(`${mebibytes(bytes)} free, ${mebibytes(reserveBytes)} are kept in reserve`)
-  }
-  if (files !== null && files < reserveFiles) {
-    throw noSpace(`${files} inodes free, ${Math.ceil(reserveFiles)} are kept in reserve`)
-  }
+  const cause = shortage(freeSpace(directory), 0)
+  if (cause !== null) throw new PullFault({ reason: "noSpace", cause })
 }
-
-const noSpace = (cause: string) =>
-  new PullFault({
-    reason: "noSpace",
-    cause: `no space left on device: ${cause}; remove images or containers that are not needed`,
-  })
-
-const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`

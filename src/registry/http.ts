@@ -143,7 +143,9 @@ export interface Http {
   readonly send: (request: Request) => Effect.Effect<Answer, RegistryFault, Scope.Scope>
 }
 
-/** undici is loaded with the first request: it is large, and a load or a resume may never need it. */
+/**
+ * undici is loaded with the first request: it is large, and a load or a resume may never need it.
+ */
 export const makeHttp = (settings: HttpSettings): Effect.Effect<Http, never, Scope.Scope> =>
   Effect.gen(function*() {
     const agents = new Map<string, Promise<Agent>>()

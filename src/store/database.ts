@@ -28,9 +28,10 @@ export const wordsOf = (error: unknown): string =>
   codeOf(error) === "SQLITE_FULL" ? "no space left on device" : (error as Error).message
 
 /**
- * One SQLite connection with its prepared statements. In WAL mode with `synchronous=NORMAL` a commit
- * is ordered but not durable: the loop asks for an fdatasync of the WAL, off the main thread, and
- * only then acts (docs/journal.md). A simulated disk overrides `begin`, `commit` and `rollback`.
+ * One SQLite connection with its prepared statements. In WAL mode with `synchronous=NORMAL` a
+ * commit is ordered but not durable: the loop asks for an fdatasync of the WAL, off the main
+ * thread, and only then acts (docs/journal.md). A simulated disk overrides `begin`, `commit` and
+ * `rollback`.
  */
 export class Database {
   readonly #db: Sqlite.Database

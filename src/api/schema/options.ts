@@ -184,7 +184,9 @@ export function modesOf(host: HostConfig, resolve: Resolve, defaults: Defaults) 
   }
 }
 
-/** Whether a container sees all control groups or its own alone: asked, set, or Docker's default. */
+/**
+ * Whether a container sees all control groups or its own alone: asked, set, or Docker's default.
+ */
 export function cgroupnsOf(host: HostConfig, defaults: Defaults): "private" | "host" {
   const { CgroupnsMode: asked = "" } = host
   if (asked === "private" || asked === "host") return asked
