@@ -15,19 +15,20 @@ import { Planner } from "../../src/engine/planner.ts"
 import { ProgressBoard, ProgressBody } from "../../src/engine/progress.ts"
 import { Registries, registriesOf } from "../../src/engine/registries.ts"
 import { Watchers } from "../../src/engine/requests/pull.ts"
+import { Ballast } from "../../src/kernel/ballast.ts"
 import { Directories } from "../../src/kernel/directories.ts"
 import { Runtime } from "../../src/kernel/runtime.ts"
 import { Wal } from "../../src/kernel/wal.ts"
 import { Carrier } from "../../src/layers/carrier.ts"
 import { Store, StoreBody } from "../../src/store/store.ts"
 import { SimCarrier, type SimImage, simRegistry, type Weather } from "./carrier.ts"
-import { type Broken, SimDatabase, SimDirectories, simWal, Violation } from "./disk.ts"
+import { type Broken, simBallast, SimDatabase, SimDirectories, simWal, Violation } from "./disk.ts"
 import { simRuntime, SimProcesses } from "./runtime.ts"
 import { Life, type Time } from "./time.ts"
 
 export type Services =
-  | Store | Paths | Keyring | Watchers | ProgressBoard | Registries | Wal | Directories | Carrier
-  | Runtime | Planner | Networks | Loop
+  | Store | Paths | Keyring | Watchers | ProgressBoard | Registries | Wal | Ballast | Directories
+  | Carrier | Runtime | Planner | Networks | Loop
 
 const PATHS = pathsOf("/data", "/exec")
 
@@ -168,6 +169,7 @@ export class Device {
         registriesOf(() => ({ insecureRegistries: [], registryMirrors: [] })),
       ),
       Layer.succeed(Wal, simWal(this.database, time, this.#broken)),
+      Layer.succeed(Ballast, simBallast(this.database)),
       Layer.succeed(Directories, simDirectoriesDoor(directories, processes)),
       Layer.succeed(Carrier, carrier.service),
       Layer.succeed(Runtime, simRuntime(time, processes, weather)),
@@ -201,6 +203,7 @@ export class Device {
       const loop = new WatchedLoop({
         store: yield* Store,
         wal: yield* Wal,
+        ballast: yield* Ballast,
         clock: yield* Clock.Clock,
         context: yield* Effect.context<never>(),
         boot,

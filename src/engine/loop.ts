@@ -3,14 +3,17 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { AnyMachineSnapshot } from "xstate"
 import type { Address } from "../../machines/words.ts"
+import { Ballast } from "../kernel/ballast.ts"
 import { Wal } from "../kernel/wal.ts"
+import { isDiskFault, isNoRoom } from "../store/database.ts"
 import type { CommandRow, Moment, TimerRow } from "../store/journal.ts"
 import { Refusal } from "../store/refusal.ts"
 import { Store, type StoreBody } from "../store/store.ts"
 import { Alarm } from "./alarm.ts"
 import { Dispatcher } from "./dispatch.ts"
-import { RequestFault } from "./faults.ts"
+import { noRoomFor, RequestFault } from "./faults.ts"
 import type { Hands, MachineEvent } from "./hand.ts"
+import { keepHouse } from "./house.ts"
 import type { Living } from "./living.ts"
 import { type Aftermath, Stepper, type Transition } from "./step.ts"
 
@@ -31,13 +34,8 @@ interface Batch extends Aftermath {
   readonly owed: (() => void)[]
 }
 
-/** The write-ahead log is emptied when it has passed this and nothing else is to be done. */
-const WAL_MOST = 4 * 1024 * 1024
-/** A full disk is met again after this long. */
-const FULL_RETRY_MS = 1_000
-
-const isFull = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && error.code === "SQLITE_FULL"
+/** A disk that takes no more rows is tried again after this long. */
+const NO_ROOM_RETRY_MS = 1_000
 
 /**
  * The loop: takes inputs in order, each in a savepoint of its own, commits what has gathered, has
@@ -48,6 +46,7 @@ const isFull = (error: unknown): boolean =>
 export class LoopBody {
   readonly #store: StoreBody
   readonly #wal: Wal["Service"]
+  readonly #ballast: Ballast["Service"]
   readonly #clock: Clock.Clock
   readonly #run: (effect: Effect.Effect<unknown>) => unknown
   readonly #fatal: (cause: unknown) => void
@@ -61,11 +60,14 @@ export class LoopBody {
   #syncing = false
   #awaiting: Batch[] = []
   #idle: (() => void)[] = []
+  /** The disk takes no more rows: what nobody may refuse waits at the head of the queue. */
+  #isStarved = false
   #closed = false
 
   constructor(needs: {
     readonly store: StoreBody
     readonly wal: Wal["Service"]
+    readonly ballast: Ballast["Service"]
     readonly context: Context.Context<never>
     readonly clock: Clock.Clock
     readonly boot: number
@@ -73,6 +75,7 @@ export class LoopBody {
   }) {
     this.#store = needs.store
     this.#wal = needs.wal
+    this.#ballast = needs.ballast
     this.#clock = needs.clock
     this.#run = Effect.runForkWith(needs.context)
     this.#fatal = needs.fatal
@@ -173,7 +176,7 @@ export class LoopBody {
     this.#setAlarm()
   }
 
-  /** Returns when everything asked so far is durable and the queue is empty. */
+  /** Returns when all that was asked so far is durable, or waits for room on the disk. */
   readonly settled: Effect.Effect<void> = Effect.callback<void>((resume) => {
     if (this.#isIdle()) resume(Effect.void)
     else this.#idle.push(() => resume(Effect.void))
@@ -188,20 +191,27 @@ export class LoopBody {
   )
 
   #isIdle(): boolean {
-    return this.#queue.length === 0 && !this.#syncing && this.#awaiting.length === 0
+    const isSaid = this.#queue.length === 0 || this.#isStarved
+    return isSaid && !this.#syncing && this.#awaiting.length === 0
   }
 
   #enqueue(input: Input): void {
     if (this.#closed) return
     this.#queue.push(input)
+    this.#schedule(Effect.yieldNow)
+  }
+
+  #schedule(after: Effect.Effect<void>): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    this.#run(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.#turn())))
+    this.#run(Effect.andThen(after, Effect.sync(() => this.#turn())))
   }
 
   /** One transaction over all that has gathered. */
   #turn(): void {
     this.#scheduled = false
+    if (this.#closed) return // it had waited for room; its command is open in the journal
+    this.#isStarved = false
     const inputs = this.#queue
     this.#queue = []
     const owed: (() => void)[] = []
@@ -213,8 +223,8 @@ export class LoopBody {
     } catch (error) {
       this.#store.db.rollback()
       this.#stepper.rollback(mark)
-      if (!isFull(error)) return this.#fatal(error)
-      return this.#full(inputs)
+      if (!isNoRoom(error)) return this.#fatal(error)
+      return this.#starve(inputs, error)
     }
     this.#awaiting.push({ ...this.#stepper.settle(), owed })
     this.#pump()
@@ -240,7 +250,7 @@ export class LoopBody {
         }
       })
     } catch (error) {
-      if (isFull(error)) throw error
+      if (isDiskFault(error)) throw error // no machine's fault: the whole batch is undone
       this.#stepper.rollback(mark)
       this.#refuse(input, error, owed)
     }
@@ -307,22 +317,23 @@ export class LoopBody {
     })))
   }
 
-  /** No room for rows: requests get the error, answers wait and are tried again. */
-  #full(inputs: Input[]): void {
-    const kept: Input[] = []
-    for (const input of inputs) {
-      if (input.kind !== "request") kept.push(input)
-      else {
-        const { address } = input
-        const about = "the disk of the data root is full"
-        input.receipt({ fault: new RequestFault({ reason: "full", address, state: "", about }) })
-      }
+  /**
+   * No room for rows. The ballast goes first; without it requests get the error, and all else waits
+   * in its order and is tried again.
+   */
+  #starve(inputs: Input[], error: unknown): void {
+    if (this.#ballast.give()) {
+      this.#run(Effect.logWarning("the disk of the data root is full: its ballast is given up"))
+      this.#queue.unshift(...inputs)
+      return this.#schedule(Effect.yieldNow)
     }
-    if (kept.length === 0) return
-    this.#run(Effect.andThen(
-      Effect.sleep(FULL_RETRY_MS),
-      Effect.sync(() => kept.forEach((input) => this.#enqueue(input))),
-    ))
+    for (const input of inputs) {
+      if (input.kind === "request") input.receipt({ fault: noRoomFor(input.address, error) })
+    }
+    this.#queue.unshift(...inputs.filter(({ kind }) => kind !== "request"))
+    this.#isStarved = this.#queue.length > 0
+    if (this.#isStarved) this.#schedule(Effect.sleep(NO_ROOM_RETRY_MS))
+    this.#pump()
   }
 
   /** One fdatasync in flight; all batches that fall meanwhile share the next. */
@@ -354,13 +365,10 @@ export class LoopBody {
     this.#setAlarm()
   }
 
-  /** Nothing to do: the log is emptied if it has grown, and whoever waits for that is told. */
+  /** Nothing to do: the house is kept, and whoever waits for that is told. */
   #rest(): void {
     if (!this.#isIdle()) return
-    if (this.#wal.size() >= WAL_MOST) {
-      this.#store.journal.prune()
-      this.#store.db.checkpoint()
-    }
+    if (!this.#isStarved) keepHouse(this.#store, this.#wal, this.#ballast)
     // Last: who is told may be the one that closes the log.
     for (const tell of this.#idle.splice(0)) tell()
   }
@@ -391,7 +399,8 @@ export const makeLoop = (boot: number, fatal: (cause: unknown) => void) =>
   Effect.gen(function*() {
     const store = yield* Store
     const wal = yield* Wal
+    const ballast = yield* Ballast
     const clock = yield* Clock.Clock
     const context = yield* Effect.context<never>()
-    return new LoopBody({ store, wal, context, clock, boot, fatal })
+    return new LoopBody({ store, wal, ballast, context, clock, boot, fatal })
   })

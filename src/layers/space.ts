@@ -3,6 +3,8 @@ import type { FreeSpace } from "../kernel/flush.ts"
 const RESERVE_BYTES = 32 << 20
 const RESERVE_SHARE = 0.02
 
+const ADVICE = "remove images or containers that are not needed"
+
 const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`
 
 /**
@@ -15,11 +17,11 @@ export const shortage = (free: FreeSpace, bytes: number): string | null => {
   if (free.bytes - bytes < reserve) {
     const needed = bytes === 0 ? "" : `at least ${mebibytes(bytes)} are needed, `
     return `the disk is nearly full: ${needed}${mebibytes(free.bytes)} free, ` +
-      `${mebibytes(reserve)} are kept in reserve`
+      `${mebibytes(reserve)} are kept in reserve; ${ADVICE}`
   }
   if (free.files !== null && free.files < RESERVE_SHARE * free.totalFiles) {
     return `the disk is nearly full: ${free.files} of ${free.totalFiles} inodes free, ` +
-      `${RESERVE_SHARE * 100} % are kept in reserve`
+      `${RESERVE_SHARE * 100} % are kept in reserve; ${ADVICE}`
   }
   return null
 }

@@ -27,6 +27,7 @@ const open = (hands: Hands, sync: Effect.Effect<void> = Effect.void) =>
     const loop = new LoopBody({
       store,
       wal: { sync, size: () => 0 },
+      ballast: { give: () => false, take: () => {} },
       clock: yield* Clock.Clock,
       context: yield* Effect.context<never>(),
       boot,

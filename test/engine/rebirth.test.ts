@@ -28,6 +28,7 @@ const wake = (addresses: readonly Address[], hands: Hands, fill: (store: StoreBo
     const loop = new LoopBody({
       store,
       wal: { sync: Effect.void, size: () => 0 },
+      ballast: { give: () => false, take: () => {} },
       clock: yield* Clock.Clock,
       context: yield* Effect.context<never>(),
       boot: 1,

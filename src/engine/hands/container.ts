@@ -11,8 +11,9 @@ import { Paths } from "../paths.ts"
 import { Planner } from "../planner.ts"
 import { makeSources } from "./sources.ts"
 
-/** A clean that the kernel refuses is tried again this often, then reported as it is. */
-const CLEANS_MOST = 8
+/** What the kernel refuses although it must not is tried again this often, ever more slowly. */
+const TRIES_MOST = 8
+const pauseMs = (left: number): number => 100 * 2 ** (TRIES_MOST - left)
 /** dockerd's restart manager takes a container for steady after 10 s. */
 const STEADY_MS = 10_000
 
@@ -32,7 +33,7 @@ type Tools = Effect.Success<typeof tools>
 export const containerHands = Effect.map(tools, (tools): Hands => ({
   "run.start": { kind: "short", run: (order) => start(tools, order) },
   "run.wait": { kind: "long", run: (order) => wait(tools, order) },
-  "run.signal": { kind: "short", run: (order) => signalRow(tools, order) },
+  "run.signal": { kind: "short", run: (order) => signalRow(tools, order, TRIES_MOST) },
   "run.kill": {
     kind: "once",
     lost: { type: "killLost" },
@@ -40,7 +41,7 @@ export const containerHands = Effect.map(tools, (tools): Hands => ({
   },
   "run.freeze": { kind: "short", run: (order) => truth(tools, idOf(order), "freeze") },
   "run.thaw": { kind: "short", run: (order) => truth(tools, idOf(order), "thaw") },
-  "run.clean": { kind: "short", run: (order) => clean(tools, idOf(order), CLEANS_MOST) },
+  "run.clean": { kind: "short", run: (order) => clean(tools, idOf(order), TRIES_MOST) },
   "run.delete": { kind: "short", run: (order) => remove(tools, idOf(order)) },
 }))
 
@@ -91,7 +92,6 @@ const wait = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
 
 const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEvent> => {
   const { networks, paths, runtime } = tools
-  const pauseMs = 100 * 2 ** (CLEANS_MOST - left)
   const again = Effect.suspend(() => clean(tools, id, left - 1))
   return runtime.clean(id, paths.container(id)).pipe(
     Effect.andThen(networks.release(id)),
@@ -101,7 +101,7 @@ const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEve
         Effect.andThen(
           left === 0
             ? Effect.succeed({ type: "cleaned" })
-            : Effect.andThen(Effect.sleep(pauseMs), again),
+            : Effect.andThen(Effect.sleep(pauseMs(left)), again),
         ),
       )
     ),
@@ -114,13 +114,24 @@ const signal = (tools: Tools, id: string, name: string): Effect.Effect<void> =>
     ({ cause }) => Effect.logWarning(`container ${id} took no ${name}: ${cause}`),
   )
 
-/** The signal that stops it as agreed, or SIGKILL; one without a row has nobody to take it. */
-const signalRow = (tools: Tools, order: Order): Effect.Effect<void> =>
+/**
+ * The signal that stops it as agreed, or SIGKILL: given until it is taken, as nobody asks a second
+ * time. One without a row has nobody to take it.
+ */
+const signalRow = (tools: Tools, order: Order, left: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     const row = tools.store.containers.get(idOf(order))
     if (row === undefined) return Effect.void
     const { stopSignal } = row.terms as Terms
-    return signal(tools, row.id, order.params.signal === "kill" ? "SIGKILL" : stopSignal)
+    const name = order.params.signal === "kill" ? "SIGKILL" : stopSignal
+    return Effect.catch(tools.runtime.signal(row.id, processOf(tools, row.id), name), ({ cause }) =>
+      Effect.logWarning(`container ${row.id} took no ${name}: ${cause}`).pipe(
+        Effect.andThen(
+          left === 0
+            ? Effect.void
+            : Effect.andThen(Effect.sleep(pauseMs(left)), signalRow(tools, order, left - 1)),
+        ),
+      ))
   })
 
 /** Answers what is true: a freeze that failed left it thawed, and the other way round. */

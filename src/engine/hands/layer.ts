@@ -7,10 +7,10 @@ import {
   type Source,
   type Watch,
 } from "../../layers/carrier.ts"
-import { Store } from "../../store/store.ts"
+import { Store, type StoreBody } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Keyring } from "../keyring.ts"
-import { Loop } from "../loop.ts"
+import { Loop, type LoopBody } from "../loop.ts"
 import { Paths } from "../paths.ts"
 import { ProgressBoard } from "../progress.ts"
 import { Registries } from "../registries.ts"
@@ -41,7 +41,10 @@ export const layerHands = Effect.map(tools, (tools): Hands => ({
         : fetch(tools, order, CHILDREN_MOST),
   },
   "layer.drop": { kind: "short", run: ({ address }) => drop(tools, address) },
-  "layer.sweep": { kind: "short", run: () => sweep(tools) },
+  "layer.sweep": {
+    kind: "short",
+    run: () => Effect.sync(() => sweepLayers(tools.loop, tools.store)),
+  },
 }))
 
 const credentialsFor = ({ keyring, loop }: Tools, layer: Address) => {
@@ -119,9 +122,9 @@ const drop = ({ carrier, paths, store }: Tools, address: Address): Effect.Effect
     Effect.catch(({ cause }) => Effect.succeed({ type: "dropFailed", cause })),
   )
 
-const sweep = ({ loop, store }: Tools): Effect.Effect<void> =>
-  Effect.sync(() => {
-    for (const layer of store.unnamedLayers()) {
-      if (nounOf(layer) === "layer") loop.post(layer, { type: "drop" })
-    }
-  })
+/** Asks each layer that nothing names to go; what names one again meanwhile makes it refuse. */
+export const sweepLayers = (loop: LoopBody, store: StoreBody): void => {
+  for (const layer of store.unnamedLayers()) {
+    if (nounOf(layer) === "layer") loop.post(layer, { type: "drop" })
+  }
+}
