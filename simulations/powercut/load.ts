@@ -5,7 +5,7 @@ import { startDaemon } from "../bench/engines/engine.ts"
 import { writeArchive } from "../images/archive.ts"
 import { blobBytes, imageId, type BuiltImage } from "../images/image.ts"
 import { makeDisk, type Cut } from "./disk.ts"
-import { Cutter, dataRootOf, examine, referenceOf } from "./scenario.ts"
+import { Cutter, dataRootOf, diskFor, examine, referenceOf } from "./scenario.ts"
 import type { Finding, Scenario, Trials } from "./scenario.ts"
 
 const TAG = "powercut/loaded:1"
@@ -15,7 +15,7 @@ export const loadScenario = (image: BuiltImage): Scenario =>
   async (rig, dice, count, round) => {
     const stack = new AsyncDisposableStack()
     try {
-      const disk = stack.use(await makeDisk(rig.root, { sizeMiB: 4096, spaceMiB: 32_768 }))
+      const disk = stack.use(await makeDisk(rig.root, diskFor(image)))
       const archive = join(rig.root, `loaded-${round}.tar`)
       await writeArchive(archive, [{ image, tags: [TAG] }])
       let done = false

@@ -8,7 +8,9 @@ import { blobBytes, imageId, type BuiltImage } from "../images/image.ts"
 import { push } from "../images/push.ts"
 import { makeDisk, type Cut } from "./disk.ts"
 import { openGate, type Gate } from "./gate.ts"
-import { Cutter, dataRootOf, examine, inTurn, referenceOf, waitFor } from "./scenario.ts"
+import {
+  Cutter, dataRootOf, diskFor, examine, inTurn, referenceOf, waitFor,
+} from "./scenario.ts"
 import type { Finding, Revived, Scenario, Trials } from "./scenario.ts"
 
 /** At most this much may be fetched again after a cut, over all layers together. */
@@ -39,7 +41,7 @@ export const pullScenario = ({ image, rate }: PullOptions): Scenario =>
   async (rig, dice, count, round) => {
     const stack = new AsyncDisposableStack()
     try {
-      const disk = stack.use(await makeDisk(rig.root, { sizeMiB: 3072, spaceMiB: 32_768 }))
+      const disk = stack.use(await makeDisk(rig.root, diskFor(image)))
       const registry = stack.use(await startDistribution(join(rig.root, `registry-${round}`)))
       await push(image, registry.host, "powercut/image", "1")
       const gate = stack.use(await openGate(registry.host, rate === undefined ? {} : { rate }))

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { balena } from "../bench/engines/balena.ts"
 import { startDaemon, type Daemon } from "../bench/engines/engine.ts"
+import { blobBytes, type BuiltImage } from "../images/image.ts"
 import { audit, type Audit } from "./audit.ts"
 import type { Cut, Disk } from "./disk.ts"
 import { readReference, unlike, type Reference } from "./layers.ts"
@@ -102,6 +103,12 @@ export type Scenario = (rig: Rig, dice: Dice, count: number, round: number) => P
 /** What one run left to be checked. Disposing it drops the disk and all that served it. */
 export interface Round extends AsyncDisposable {
   readonly trials: readonly Trial[]
+}
+
+/** A disk with room for an image and, while it is loaded, the archive of it: no more to check. */
+export const diskFor = (image: BuiltImage): { sizeMiB: number; spaceMiB: number } => {
+  const blobMiB = Math.ceil(blobBytes(image) / 2 ** 20)
+  return { sizeMiB: 512 + 8 * blobMiB, spaceMiB: 4096 + 128 * blobMiB }
 }
 
 export const dataRootOf = (mountPoint: string): string => join(mountPoint, "data")
