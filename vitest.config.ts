@@ -1,7 +1,8 @@
 import { defineConfig } from "vitest/config"
 
 /** `unit` needs no daemon; `whole` starts real ones, so its files run one after another. */
-const WHOLE = ["test/api/**/*.test.ts", "test/crash/**/*.test.ts", "test/e2e/**/*.test.ts"]
+const ROOMS = ["api", "crash", "e2e", "powercut"]
+const WHOLE = ROOMS.map((room) => `test/${room}/**/*.test.ts`)
 
 export default defineConfig({
   test: {

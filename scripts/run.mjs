@@ -26,6 +26,7 @@ const PACKAGES = [
   { package: "xfsprogs", command: "mkfs.xfs" },
   { package: "mount", command: "losetup" },
   { package: "procps", command: "ps" },
+  { package: "strace", command: "strace" },
   { package: "docker.io", command: "docker" },
   { package: "docker.io", command: "dockerd" },
   { package: "debootstrap", command: "debootstrap" },
@@ -33,7 +34,7 @@ const PACKAGES = [
 const ENGINE = ["conmon", "crun", "nft", "ps"]
 const TESTED = [
   ...ENGINE, "runc", "ip", "busybox", "mkfs.ext4", "mkfs.xfs", "losetup", "docker",
-  "docker-registry",
+  "docker-registry", "strace",
 ]
 
 const TYPES = { name: "types", argv: ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"] }

@@ -197,7 +197,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
     })
 
     describe("checkpoints", () => {
-      test("come every 8 MiB or sooner, for all in flight together, one at a time", async () => {
+      test("come every 6 MiB or sooner, for all in flight together, one at a time", async () => {
         const image = await world.put([11 * MIB, 12 * MIB])
         const batches: (readonly string[])[] = []
         let open = 0
@@ -243,7 +243,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
             return sent - before
           })
         )
-        expect(fetch).toBeGreaterThan(8 * MIB)
+        expect(fetch).toBeGreaterThan(6 * MIB)
         expect(fetch).toBeLessThan(16 * MIB)
       })
       test("a fetch goes on from one after a crash, and ends the same", async () => {
