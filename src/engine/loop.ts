@@ -15,19 +15,10 @@ import { noRoomFor, RequestFault } from "./faults.ts"
 import type { Hands, MachineEvent } from "./hand.ts"
 import { keepHouse } from "./house.ts"
 import type { Living } from "./living.ts"
+import type { Input, Receipt } from "./queue.ts"
 import { type Aftermath, Stepper, type Transition } from "./step.ts"
 
 export type Listener = (transition: Transition) => void
-
-/** What stands in the queue. Only a request can be refused; only a write carries no event. */
-type Input =
-  | { kind: "request"; address: Address; event: MachineEvent; receipt: (receipt: Receipt) => void }
-  | { kind: "answer"; command: number; event: MachineEvent | null; last: boolean }
-  | { kind: "note"; address: Address; event: MachineEvent }
-  | { kind: "due"; timer: TimerRow }
-  | { kind: "write"; body: () => void; done: () => void }
-
-type Receipt = { readonly seq: number } | { readonly fault: RequestFault }
 
 interface Batch extends Aftermath {
   /** Answers owed to callers, given once the batch is durable. */

@@ -1,7 +1,8 @@
 import { join } from "node:path"
 import { expect } from "vitest"
 import { audit } from "../../simulations/powercut/audit.ts"
-import { restless, verifyImages, waitFor } from "../../simulations/powercut/scenario.ts"
+import { restless, waitFor } from "../../simulations/powercut/scenario.ts"
+import { verifyImages } from "../../simulations/powercut/verify.ts"
 import { BUSYBOX_ARCHIVE, type Corner, type Engine } from "./engine.ts"
 
 /** What an engine has when something bad is about to happen to it. */
