@@ -10,7 +10,7 @@ import { belongings, clearOut, expectIntact, furnish } from "./intact.ts"
 
 /** All of a tree but what a claim may touch: its lock, and times. */
 const contents = (root: string) => {
-  const { lock: _, ...rest } = listing(root, () => false)
+  const { lock: _, ...rest } = listing(root, { times: () => false })
   return rest
 }
 
