@@ -7,7 +7,7 @@ import { machinePlatform, parsePlatform } from "../oci/platform.ts"
 import type { Access } from "../registry/access.ts"
 import type { RegistryFault } from "../registry/faults.ts"
 import type { Document, Registry } from "../registry/registry.ts"
-import { fewTries, type FewTries } from "../registry/retry.ts"
+import { FIRST_WORD_MS, persist, type Persistence } from "../registry/retry.ts"
 import { PullFault, type Resolved } from "./carrier.ts"
 
 export interface ResolveJob {
@@ -17,6 +17,11 @@ export interface ResolveJob {
   readonly access: Access
   /** `linux/arm64/v8`; null: this machine's. */
   readonly platform: string | null
+}
+
+export interface ResolveTools extends Pick<Persistence, "backoff" | "retrying"> {
+  /** The registry has said what the reference names: from here on its faults are waited out. */
+  readonly named: () => void
 }
 
 /** A registry's fault, as the end of a pull. */
@@ -35,10 +40,10 @@ const lift = <A, E extends { readonly reason: PullFault["reason"]; readonly caus
  * manifest and its config, every byte checked against the digest that named it.
  */
 export const resolve = Effect.fnUntraced(
-  function*(registry: Registry["Service"], job: ResolveJob, tries: FewTries) {
+  function*(registry: Registry["Service"], job: ResolveJob, { named: tell, ...rest }: ResolveTools) {
     const { access, repository } = job
-    const get = (reference: string) =>
-      fewTries(registry.document(access, repository, reference), tries).pipe(
+    const get = (reference: string, patienceMs: number) =>
+      persist(registry.document(access, repository, reference), { ...rest, patienceMs }).pipe(
         Effect.mapError(registryFault),
       )
     const platform = job.platform === null
@@ -48,14 +53,16 @@ export const resolve = Effect.fnUntraced(
       const cause = `"${job.platform}" is an invalid platform`
       return yield* new PullFault({ reason: "unsupported", cause })
     }
-    const named = yield* get(job.reference)
+    const named = yield* get(job.reference, FIRST_WORD_MS)
     const first = yield* lift(parseManifest(named.bytes, named.mediaType))
+    tell()
     const document = first.kind === "image"
       ? named
-      : yield* get((yield* lift(chooseManifest(first, platform))).digest)
+      : yield* get((yield* lift(chooseManifest(first, platform))).digest, Infinity)
     const manifest = first.kind === "image" ? first : yield* imageIn(document)
     const { config } = yield* lift(checkImage(manifest))
-    const bytes = yield* fewTries(registry.content(access, repository, config), tries).pipe(
+    const wanted = registry.content(access, repository, config)
+    const bytes = yield* persist(wanted, { ...rest, patienceMs: Infinity }).pipe(
       Effect.mapError(registryFault),
     )
     const { diffIds } = yield* lift(Result.mapError(parseImageConfig(bytes), damaged))
