@@ -111,7 +111,8 @@ export class SimCarrier {
       Effect.andThen(
         this.#step(named),
         this.#step(() => {
-          const found = this.#registry.find(({ reference }) => reference.includes(`/${repository}:`))
+          const isAsked = ({ reference }: SimImage) => reference.includes(`/${repository}:`)
+          const found = this.#registry.find(isAsked)
           if (found === undefined) throw new Error(`no ${repository} in the simulated registry`)
           return found.resolved
         }),

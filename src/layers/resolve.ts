@@ -40,12 +40,13 @@ const lift = <A, E extends { readonly reason: PullFault["reason"]; readonly caus
  * manifest and its config, every byte checked against the digest that named it.
  */
 export const resolve = Effect.fnUntraced(
-  function*(registry: Registry["Service"], job: ResolveJob, { named: tell, ...rest }: ResolveTools) {
+  function*(registry: Registry["Service"], job: ResolveJob, tools: ResolveTools) {
     const { access, repository } = job
+    const { backoff, retrying } = tools
+    const asking = <A>(conversation: Effect.Effect<A, RegistryFault>, patienceMs: number) =>
+      Effect.mapError(persist(conversation, { backoff, retrying, patienceMs }), registryFault)
     const get = (reference: string, patienceMs: number) =>
-      persist(registry.document(access, repository, reference), { ...rest, patienceMs }).pipe(
-        Effect.mapError(registryFault),
-      )
+      asking(registry.document(access, repository, reference), patienceMs)
     const platform = job.platform === null
       ? machinePlatform
       : parsePlatform(job.platform, machinePlatform)
@@ -55,16 +56,13 @@ export const resolve = Effect.fnUntraced(
     }
     const named = yield* get(job.reference, FIRST_WORD_MS)
     const first = yield* lift(parseManifest(named.bytes, named.mediaType))
-    tell()
+    tools.named()
     const document = first.kind === "image"
       ? named
       : yield* get((yield* lift(chooseManifest(first, platform))).digest, Infinity)
     const manifest = first.kind === "image" ? first : yield* imageIn(document)
     const { config } = yield* lift(checkImage(manifest))
-    const wanted = registry.content(access, repository, config)
-    const bytes = yield* persist(wanted, { ...rest, patienceMs: Infinity }).pipe(
-      Effect.mapError(registryFault),
-    )
+    const bytes = yield* asking(registry.content(access, repository, config), Infinity)
     const { diffIds } = yield* lift(Result.mapError(parseImageConfig(bytes), damaged))
     const mismatch = layersMismatch(diffIds, manifest.layers.length)
     if (mismatch !== null) return yield* damaged({ cause: mismatch })

@@ -122,7 +122,7 @@ export function answerFault(answer: ErrorAnswer, subject: Subject, nowMs: number
     const cause = status === 429 && coded !== null ? said : `${asked}: ${unexpected(answer)}`
     return passing(cause, retryAfterMs(answer.retryAfter, nowMs))
   }
-  if (coded?.code === "DENIED") {
+  if (coded?.code === "DENIED" && subject.repository !== "") {
     return permanent("unauthorized", `pull access denied for ${subject.repository}, `
       + `repository does not exist or may require 'docker login': ${said}`)
   }

@@ -154,7 +154,7 @@ const unusable = (path: string, error: unknown): UnusableDatabase =>
   new UnusableDatabase(
     isNoRoom(error)
       ? `${wordsOf(error)}: the database ${path} cannot be written; make room on its disk`
-      : `the database ${path} cannot be read (${wordsOf(error)}): it is left as it is. Bring back ` +
-        "a copy of it, or move the data root away to begin with an empty one",
+      : `the database ${path} cannot be read (${wordsOf(error)}): it is left as it is. Bring ` +
+        "back a copy of it, or move the data root away to begin with an empty one",
     { cause: error },
   )
