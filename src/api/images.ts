@@ -12,6 +12,7 @@ import {
   viewImage,
 } from "../engine/views/image.ts"
 import { familiarReference, parseReference, referenceOf, withDefaultTag } from "../oci/reference.ts"
+import { machinePlatform, parsePlatform } from "../oci/platform.ts"
 import { credentialsIn } from "./auth.ts"
 import { ApiFault, asFault, invalid, notYet } from "./faults.ts"
 import { loadLines, PullLines } from "./progress.ts"
@@ -38,14 +39,15 @@ const withTagShown = (name: string): string => {
   return Result.isFailure(parsed) ? name : familiarReference(withDefaultTag(parsed.success))
 }
 
-/** What status a pull's failure has, as long as nothing has been sent. */
+/**
+ * What status a pull's failure has, as long as nothing has been sent: Docker's. Never a 401, at
+ * which the CLI asks for a password instead of saying what was wrong.
+ */
 const pullFault = (fault: unknown): ApiFault => {
   if (!(fault instanceof PullFault)) return asFault(fault)
   const { reason, cause } = fault
-  if (reason === "notFound") return ApiFault.of("notFound", cause)
-  if (reason === "unsupported") return ApiFault.of("notFound", cause)
-  if (reason !== "unauthorized") return ApiFault.of("system", cause)
-  return ApiFault.of(cause.startsWith("pull access denied") ? "notFound" : "unauthorized", cause)
+  const isMissing = reason === "notFound" || cause.startsWith("pull access denied")
+  return ApiFault.of(isMissing ? "notFound" : "system", cause)
 }
 
 const create = (call: Call) =>
@@ -58,6 +60,10 @@ const create = (call: Call) =>
     const credentials = yield* attempt(() => credentialsIn(request.headers["x-registry-auth"]))
     const reference = withDefaultTag(parsed.success)
     const platform = query.get("platform") || null
+    if (platform !== null && parsePlatform(platform, machinePlatform) === null) {
+      const words = `"${platform}": unknown operating system or architecture: invalid argument`
+      return yield* Effect.fail(invalid(words))
+    }
     const lines = new PullLines(reference)
     const values = yield* whenTold(
       (tell: (news: PullNews) => void) =>

@@ -2,7 +2,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { diskUse, systemInfo } from "../engine/views/system.ts"
-import { notYet } from "./faults.ts"
 import { type Call, route } from "./route.ts"
 import { imageSummary } from "./schema/image.ts"
 import { json } from "./stream.ts"
@@ -169,5 +168,4 @@ export const systemRoutes = (settings: () => Shown) => [
   route("GET", "/version", version),
   route("GET", "/info", info(settings)),
   route("GET", "/system/df", df),
-  route("POST", "/auth", () => Effect.fail(notYet("logging in to a registry"))),
 ]

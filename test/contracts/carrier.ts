@@ -86,6 +86,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
       reference,
       access: world.access,
       platform: null,
+      named: () => {},
       retrying: () => {},
     })
     const jobOf = (
@@ -124,6 +125,18 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
         const image = await world.put([1000])
         const fault = await run((carrier) => Effect.flip(carrier.resolve(resolveOf(image, "none"))))
         expect(fault.reason).toBe("notFound")
+      })
+      test("is said to be there before all of it is known, and else is not", async () => {
+        const image = await world.put([1000])
+        const named: string[] = []
+        const ask = (reference: string) => (carrier: Carrier["Service"]) =>
+          Effect.result(carrier.resolve({
+            ...resolveOf(image, reference),
+            named: () => named.push(reference),
+          }))
+        await run(ask(image.tag))
+        await run(ask("none"))
+        expect(named).toEqual([image.tag])
       })
     })
 
