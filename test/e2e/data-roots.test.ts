@@ -3,14 +3,14 @@ import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "no
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { run } from "../../simulations/images/command.ts"
-import { verifyImages } from "../../simulations/powercut/scenario.ts"
-import { listing } from "../layers/trees.ts"
+import { listing } from "../../simulations/checkers/tree.ts"
+import { verifyImages } from "../../simulations/powercut/verify.ts"
 import { BUSYBOX_ARCHIVE, type Corner, openCorner, whyNoEngine } from "./engine.ts"
 import { belongings, clearOut, expectIntact, furnish } from "./intact.ts"
 
 /** All of a tree but what a claim may touch: its lock, and times. */
 const contents = (root: string) => {
-  const { lock: _, ...rest } = listing(root, () => false)
+  const { lock: _, ...rest } = listing(root, { times: () => false })
   return rest
 }
 
