@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 
 /** `unit` needs no daemon; `whole` starts real ones, so its files run one after another. */
-const WHOLE = ["test/api/**/*.test.ts", "test/crash/**/*.test.ts", "test/e2e/**/*.test.ts"]
+const WHOLE = ["api", "crash", "differential", "e2e"].map((room) => `test/${room}/**/*.test.ts`)
 
 export default defineConfig({
   test: {

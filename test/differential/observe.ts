@@ -1,0 +1,106 @@
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { setTimeout as sleep } from "node:timers/promises"
+import { docker } from "../../simulations/bench/engines/docker.ts"
+import type { Daemon } from "../../simulations/bench/engines/engine.ts"
+import { call } from "../api/tools.ts"
+import { type Own, maskText, maskValue } from "./mask.ts"
+import { type Ask, type Row, type Step, type Typed, wordsOf } from "./row.ts"
+
+/** What the two engines are told apart by, and what both see. */
+export interface Side {
+  readonly daemon: Daemon
+  readonly own: Omit<Own, "nowMs">
+  readonly shared: string
+}
+
+const epoch = (ms: number): string => (ms / 1000).toFixed(3)
+
+const filled = (text: string, { shared }: Side, beganMs: number): string =>
+  text.replaceAll("@shared", shared)
+    .replaceAll("@began", epoch(beganMs))
+    .replaceAll("@now", () => epoch(Date.now()))
+
+/** JSON where it is some: one value, or one a line; else the text. */
+const parsed = (text: string): unknown => {
+  const lines = text.trim().split("\n")
+  for (const read of [() => JSON.parse(text), () => lines.map((line) => JSON.parse(line))]) {
+    try {
+      return read()
+    } catch {
+      // not this way
+    }
+  }
+  return text
+}
+
+const typedAt = async (socket: string, { cue, keys }: Typed, words: readonly string[]) => {
+  const line = ["docker", "-H", `unix://${socket}`, ...words].map((word) => `'${word}'`).join(" ")
+  const terminal = spawn("script", ["-qec", `stty rows 33 cols 77; ${line}`, "/dev/null"], {
+    env: { ...process.env, DOCKER_API_VERSION: "1.41", DOCKER_CONFIG: "/nonexistent" },
+  })
+  const ended = once(terminal, "exit") as Promise<[number]>
+  let shown = ""
+  let waiting = true
+  const type = (): void => {
+    if (!waiting || !shown.includes(cue)) return
+    waiting = false
+    terminal.stdin.write(keys)
+  }
+  terminal.stdout.setEncoding("utf8").on("data", (text: string) => {
+    shown += text
+    type()
+  })
+  type()
+  const [code] = await ended
+  return { code, stdout: shown, stderr: "" }
+}
+
+const asked = async (socket: string, path: string, { body, text }: Ask) => {
+  const [method = "", rest = ""] = path.split(" ")
+  const versioned = rest.startsWith("/v1.") ? rest : `/v1.41${rest}`
+  const answer = await call(socket, method, versioned, text ?? body)
+  const type = String(answer.headers["content-type"] ?? "")
+  return { status: answer.status, type, body: parsed(answer.text) }
+}
+
+/** The same whatever order its lists come in, where that does not matter. */
+const ordered = (value: unknown, { anyOrder }: Row): unknown => {
+  if (anyOrder !== true || typeof value !== "object" || value === null) return value
+  if (!Array.isArray(value)) {
+    return Object.fromEntries(
+      Object.entries(value).map(([key, each]) => [key, ordered(each, { anyOrder } as Row)]))
+  }
+  const texts = value.map((each) => JSON.stringify(ordered(each, { anyOrder } as Row)))
+  return texts.toSorted().map((each) => JSON.parse(each))
+}
+
+/** Does one step to one engine; answers what is to be seen of it, masked. */
+export const observe = async (
+  side: Side,
+  row: Row,
+  step: Step,
+  beganMs: number,
+): Promise<Readonly<Record<string, unknown>>> => {
+  const fill = (text: string) => filled(text, side, beganMs)
+  const { socket } = side.daemon
+  const own = (): Own => ({ ...side.own, nowMs: Date.now() })
+  if (typeof step === "object" && "ask" in step) {
+    const answer = await asked(socket, fill(step.ask), step)
+    return maskValue(ordered(answer, row), own(), row.mask) as Readonly<Record<string, unknown>>
+  }
+  const words = wordsOf(typeof step === "string" ? step : step.typed).map(fill)
+  if (words[0] === "sleep") {
+    await sleep(Number(words[1]) * 1000)
+    return {}
+  }
+  const seen = typeof step === "string"
+    ? await docker(socket, words)
+    : await typedAt(socket, step, words)
+  const masked = (text: string): unknown => {
+    if ((row.view ?? "text") !== "text") return maskValue(ordered(parsed(text), row), own(), row.mask)
+    const plain = maskText(text, own(), row.mask)
+    return row.anyOrder === true ? plain.split("\n").sort().join("\n") : plain
+  }
+  return { code: seen.code, stdout: masked(seen.stdout), stderr: masked(seen.stderr) }
+}
