@@ -163,6 +163,7 @@ export class Device {
       Layer.succeed(Carrier, carrier.service),
       Layer.succeed(Runtime, simRuntime(time, processes, weather)),
       Layer.succeed(Networks, {
+        bridge: Effect.succeed(null),
         claim: () => Effect.succeed(null),
         publish: () => Effect.void,
         release: () => Effect.void,

@@ -1,10 +1,13 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { listContainers } from "../engine/views/container.ts"
+import { sizesOf } from "../engine/views/sizes.ts"
 import { diskUse, systemInfo } from "../engine/views/system.ts"
 import { notYet } from "./faults.ts"
 import { type Call, route } from "./route.ts"
 import { imageSummary } from "./schema/image.ts"
+import { listed } from "./schema/list.ts"
 import { json } from "./stream.ts"
 import { API_VERSION, ENGINE_VERSION, MIN_API_VERSION } from "./version.ts"
 
@@ -97,10 +100,17 @@ const info = (settings: Shown) => () =>
       Architecture: MACHINES[process.arch] ?? process.arch,
       IndexServerAddress: "https://index.docker.io/v1/",
       RegistryConfig: {
-        AllowNondistributableArtifactsCIDRs: null,
-        AllowNondistributableArtifactsHostnames: null,
+        AllowNondistributableArtifactsCIDRs: [],
+        AllowNondistributableArtifactsHostnames: [],
         InsecureRegistryCIDRs: ["127.0.0.0/8"],
-        IndexConfigs: {},
+        IndexConfigs: {
+          "docker.io": {
+            Name: "docker.io",
+            Mirrors: settings.registryMirrors,
+            Secure: true,
+            Official: true,
+          },
+        },
         Mirrors: settings.registryMirrors,
       },
       NCPU: machine.cpus,
@@ -114,7 +124,10 @@ const info = (settings: Shown) => () =>
       Labels: settings.labels,
       ExperimentalBuild: settings.experimental,
       ServerVersion: ENGINE_VERSION,
-      Runtimes: { runc: { path: "runc" }, crun: { path: "crun" } },
+      Runtimes: Object.fromEntries(
+        ["runc", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux"]
+          .map((name) => [name, { path: "runc" }]),
+      ),
       DefaultRuntime: "runc",
       Swarm: {
         NodeID: "",
@@ -136,14 +149,24 @@ const info = (settings: Shown) => () =>
   })
 
 const df = (call: Call) =>
-  Effect.map(diskUse, ({ images, layersBytes }) =>
-    json({
+  Effect.gen(function*() {
+    const { uses, layersBytes } = yield* diskUse
+    const views = yield* listContainers
+    const now = yield* Clock.currentTimeMillis
+    const containers = views.map((view) =>
+      Effect.map(sizesOf(view), (sizes) => listed(view, view.imageName, now, sizes)))
+    return json({
       LayersSize: layersBytes,
-      Images: images.map((image) => imageSummary(image, call.version, undefined, true)),
-      Containers: [],
+      Images: uses.map(({ image, sharedBytes }) => ({
+        ...imageSummary(image, call.version, undefined, true),
+        Containers: image.containers,
+        SharedSize: sharedBytes,
+      })),
+      Containers: yield* Effect.all(containers),
       Volumes: [],
       BuildCache: [],
-    }))
+    })
+  })
 
 /** Routes about the engine itself. */
 export const systemRoutes = (settings: Shown) => [

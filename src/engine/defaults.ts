@@ -1,4 +1,5 @@
 import { cgroupVersion, hostName, textOf } from "../kernel/machine.ts"
+import { exists } from "../kernel/presence.ts"
 import { machineReport } from "../kernel/resources.ts"
 import type { Ulimit } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
@@ -12,6 +13,8 @@ export interface Defaults {
   readonly shmBytes: number
   readonly ipcMode: string
   readonly cgroupVersion: 1 | 2
+  /** Can the kernel favour one container's block I/O over another's? */
+  readonly weighsBlockIo: boolean
   readonly init: boolean
   readonly noNewPrivileges: boolean
   /** The text of the profile a container gets that asks for none; empty: the built-in one. */
@@ -39,6 +42,7 @@ export const defaultsOf = (settings: Settings): Defaults => {
     shmBytes: settings.defaultShmBytes,
     ipcMode: settings.defaultIpcMode,
     cgroupVersion: cgroupVersion(),
+    weighsBlockIo: cgroupVersion() === 2 || exists("/sys/fs/cgroup/blkio/blkio.weight"),
     init: settings.init,
     noNewPrivileges: settings.noNewPrivileges,
     seccompProfile: seccompOf(settings.seccompProfile),

@@ -3,16 +3,18 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { keyOf, nounOf } from "../../machines/words.ts"
+import { parseImageConfig } from "../oci/image-config.ts"
 import { familiarReference, parseReference } from "../oci/reference.ts"
 import type { Terms } from "../oci/terms.ts"
 import type { NamesCargo, RemovalCargo } from "../store/images.ts"
 import { Store, type StoreBody } from "../store/store.ts"
 import { Loop } from "./loop.ts"
+import { type NetworkName, networkOf, NETWORKS } from "./networks.ts"
 import type { Transition } from "./step.ts"
 
 /** Something a client of the events stream hears of. */
 export interface EngineEvent {
-  readonly type: "container" | "image"
+  readonly type: "container" | "image" | "network"
   /** Docker's words: `create`, `start`, `die`, `destroy`, `pull`, `tag`, … */
   readonly action: string
   readonly id: string
@@ -24,7 +26,13 @@ export interface EngineEvent {
 const KEPT = 256
 
 /** What containers were called, for events that come after their row is gone. */
-type Known = { readonly name: string; readonly image: string; readonly labels: Readonly<Record<string, string>> }
+interface Known {
+  readonly name: string
+  readonly image: string
+  readonly labels: Readonly<Record<string, string>>
+  /** null: another container's. */
+  readonly network: NetworkName | null
+}
 
 const CONTAINER_ACTIONS: Readonly<Record<string, string>> = {
   create: "create",
@@ -76,9 +84,11 @@ export class EventsBody {
       this.tell(action, id, extra, at.wallMs)
     if (event.type === "create" || event.type === "rename" || event.type === "update") this.#learn(id)
     if (event.type === "kill") say("kill", { signal: String(event["signal"]) })
+    if (event.type === "started") this.#network("connect", id, at.wallMs)
     if (event.type === "exited") {
       if (event["oomKilled"] === true) say("oom")
       say("die", { exitCode: String(event["exitCode"]) })
+      this.#network("disconnect", id, at.wallMs)
     }
     if (event.type === "cleaned" && wasStopped(snapshot.context)) say("stop")
     const action = CONTAINER_ACTIONS[event.type]
@@ -93,26 +103,47 @@ export class EventsBody {
 
   #image({ event, snapshot, at }: Transition): void {
     const { imageId, reference } = snapshot.context as { imageId: string; reference: string }
-    const say = (action: string, id: string, name: string) =>
-      this.#publish({ type: "image", action, id, attributes: { name }, wallMs: at.wallMs })
+    const say = (action: string, id: string, name: string) => {
+      const attributes = { ...this.#imageLabels(imageId), name }
+      this.#publish({ type: "image", action, id, attributes, wallMs: at.wallMs })
+    }
     if (snapshot.matches("ready") || snapshot.matches("present")) {
       const name = reference === "" ? imageId : familiar(reference)
       say(reference === "" ? "load" : "pull", reference === "" ? imageId : name, name)
     } else if (event.type === "tag") {
       const row = event["row"] as NamesCargo
-      for (const tag of row.tags) say("tag", row.imageId, familiar(tag))
+      if (row.loaded === true) say("load", row.imageId, row.imageId)
+      else for (const tag of row.tags) say("tag", row.imageId, familiar(tag))
     } else if (event.type === "remove") {
       const row = event["row"] as RemovalCargo
-      for (const name of [...row.tags, ...row.digests]) say("untag", row.imageId, familiar(name))
+      for (const _ of [...row.tags, ...row.digests]) say("untag", row.imageId, row.imageId)
       if (row.forget) say("delete", row.imageId, row.imageId)
     }
+  }
+
+  /** A container joins the network it asked for, or leaves it. */
+  #network(action: "connect" | "disconnect", container: string, wallMs: number): void {
+    const name = this.#known.get(container)?.network ?? null
+    if (name === null) return
+    const { id, driver } = NETWORKS[name]
+    const attributes = { container, name, type: driver }
+    this.#publish({ type: "network", action, id, attributes, wallMs })
+  }
+
+  #imageLabels(id: string): Readonly<Record<string, string>> {
+    const row = this.#store.images.get(id)
+    return row === undefined ? {} : Result.match(parseImageConfig(row.config), {
+      onSuccess: ({ config }) => config.labels,
+      onFailure: () => ({}),
+    })
   }
 
   #learn(id: string): void {
     const row = this.#store.containers.get(id)
     if (row === undefined) return
-    const { labels } = row.terms as Terms
-    this.#known.set(id, { name: row.name, image: row.imageName, labels })
+    const terms = row.terms as Terms
+    const { name, imageName: image } = row
+    this.#known.set(id, { name, image, labels: terms.labels, network: networkOf(terms) })
   }
 
   #publish(event: EngineEvent): void {

@@ -9,6 +9,7 @@ export const DEFAULTS: Defaults = {
   shmBytes: 64 * 1024 * 1024,
   ipcMode: "private",
   cgroupVersion: 1,
+  weighsBlockIo: true,
   init: false,
   noNewPrivileges: false,
   seccompProfile: "",

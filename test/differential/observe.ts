@@ -4,13 +4,13 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { docker } from "../../simulations/bench/engines/docker.ts"
 import type { Daemon } from "../../simulations/bench/engines/engine.ts"
 import { call } from "../api/tools.ts"
-import { type Own, maskText, maskValue } from "./mask.ts"
-import { type Ask, type Row, type Step, type Typed, wordsOf } from "./row.ts"
+import { maskValue, type Own } from "./mask.ts"
+import { type Request, requestIn, type Row, type Step, type Typed, wordsOf } from "./row.ts"
 
-/** What the two engines are told apart by, and what both see. */
+/** One engine: what it is told apart by, and what both see. */
 export interface Side {
   readonly daemon: Daemon
-  readonly own: Omit<Own, "nowMs">
+  readonly own: Own
   readonly shared: string
 }
 
@@ -56,23 +56,20 @@ const typedAt = async (socket: string, { cue, keys }: Typed, words: readonly str
   return { code, stdout: shown, stderr: "" }
 }
 
-const asked = async (socket: string, path: string, { body, text }: Ask) => {
-  const [method = "", rest = ""] = path.split(" ")
-  const versioned = rest.startsWith("/v1.") ? rest : `/v1.41${rest}`
-  const answer = await call(socket, method, versioned, text ?? body)
+const asked = async (socket: string, { method, path, body }: Request) => {
+  const versioned = path.startsWith("/v1.") ? path : `/v1.41${path}`
+  const answer = await call(socket, method, versioned, body)
   const type = String(answer.headers["content-type"] ?? "")
   return { status: answer.status, type, body: parsed(answer.text) }
 }
 
-/** The same whatever order its lists come in, where that does not matter. */
-const ordered = (value: unknown, { anyOrder }: Row): unknown => {
-  if (anyOrder !== true || typeof value !== "object" || value === null) return value
+/** The same whatever order its lists come in. */
+const ordered = (value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
   if (!Array.isArray(value)) {
-    return Object.fromEntries(
-      Object.entries(value).map(([key, each]) => [key, ordered(each, { anyOrder } as Row)]))
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, ordered(each)]))
   }
-  const texts = value.map((each) => JSON.stringify(ordered(each, { anyOrder } as Row)))
-  return texts.toSorted().map((each) => JSON.parse(each))
+  return value.map((each) => JSON.stringify(ordered(each))).toSorted().map((each) => JSON.parse(each))
 }
 
 /** Does one step to one engine; answers what is to be seen of it, masked. */
@@ -82,14 +79,15 @@ export const observe = async (
   step: Step,
   beganMs: number,
 ): Promise<Readonly<Record<string, unknown>>> => {
-  const fill = (text: string) => filled(text, side, beganMs)
+  const line = filled(typeof step === "string" ? step : step.typed, side, beganMs)
   const { socket } = side.daemon
-  const own = (): Own => ({ ...side.own, nowMs: Date.now() })
-  if (typeof step === "object" && "ask" in step) {
-    const answer = await asked(socket, fill(step.ask), step)
-    return maskValue(ordered(answer, row), own(), row.mask) as Readonly<Record<string, unknown>>
+  const masked = (value: unknown): unknown =>
+    maskValue(row.anyOrder === true ? ordered(value) : value, side.own, row.mask)
+  const request = requestIn(line)
+  if (request !== null) {
+    return masked(await asked(socket, request)) as Readonly<Record<string, unknown>>
   }
-  const words = wordsOf(typeof step === "string" ? step : step.typed).map(fill)
+  const words = wordsOf(line)
   if (words[0] === "sleep") {
     await sleep(Number(words[1]) * 1000)
     return {}
@@ -97,10 +95,10 @@ export const observe = async (
   const seen = typeof step === "string"
     ? await docker(socket, words)
     : await typedAt(socket, step, words)
-  const masked = (text: string): unknown => {
-    if ((row.view ?? "text") !== "text") return maskValue(ordered(parsed(text), row), own(), row.mask)
-    const plain = maskText(text, own(), row.mask)
+  const text = (said: string): unknown => {
+    if ((row.view ?? "text") !== "text") return masked(parsed(said))
+    const plain = String(masked(said))
     return row.anyOrder === true ? plain.split("\n").sort().join("\n") : plain
   }
-  return { code: seen.code, stdout: masked(seen.stdout), stderr: masked(seen.stderr) }
+  return { code: seen.code, stdout: text(seen.stdout), stderr: text(seen.stderr) }
 }

@@ -1,17 +1,14 @@
 /**
- * One thing done to both engines: a command line of the docker CLI (words are parted at blanks,
- * single quotes keep a word together), a request over the socket, or keys typed at a terminal.
+ * One thing done to both engines: a command line of the docker CLI, a request over the socket, or
+ * keys typed at a terminal. As text, one a line, they read:
+ *
+ *     ps -a --format '{{.Names}}'          words are parted at blanks, single quotes keep them together
+ *     sleep 0.5                            nothing is done for so long
+ *     POST /containers/one/update {}       a request; its body is sent byte for byte
+ *
  * `@shared` stands for a directory both engines see; `@began` for when the row began, `@now` for now.
  */
-export type Step = string | Ask | Typed
-
-export interface Ask {
-  /** `GET /containers/json?all=1` */
-  readonly ask: string
-  readonly body?: unknown
-  /** The body as it is sent, byte for byte, in place of `body`. */
-  readonly text?: string
-}
+export type Step = string | Typed
 
 export interface Typed {
   /** A docker command line that is given a terminal. */
@@ -21,38 +18,54 @@ export interface Typed {
   readonly keys: string
 }
 
-/** What is compared of each answer: its text, its JSON, or only the keys and types of its JSON. */
-export type View = "text" | "json" | "shape"
-
-/** A row of a table: what is done, what is looked at, and where we differ on purpose. */
-export interface Row {
-  readonly name: string
-  readonly steps: readonly Step[]
-  readonly view?: View
+export interface Looks {
+  /** What is compared of each answer: its text, its JSON, or only the keys and types of its JSON. */
+  readonly view?: "text" | "json" | "shape"
   /** More to be masked: not the same twice on one engine either. */
   readonly mask?: readonly RegExp[]
-  /** Lines come in any order. */
+  /** Lines and lists come in any order. */
   readonly anyOrder?: boolean
   /**
    * Places that differ on purpose, and why: `stderr`, `stdout[].HostConfig.Init`, `body.message`. A
    * place covers all below it. One that does not differ any more fails: the reason has gone.
    */
   readonly differs?: Readonly<Record<string, string>>
+  /** The same, where it depends on the machine whether they differ. */
+  readonly may?: Readonly<Record<string, string>>
 }
 
-export const row = (name: string, ...steps: readonly Step[]): Row => ({ name, steps })
+/** A row of a table: what is done, what is looked at, and where we differ on purpose. */
+export interface Row extends Looks {
+  readonly name: string
+  readonly steps: readonly Step[]
+}
 
-/** The same with more to say. */
-export const rowOf = (
-  name: string,
-  more: Omit<Row, "name" | "steps">,
-  ...steps: readonly Step[]
-): Row => ({ name, steps, ...more })
+/** `script`: steps a line each, or some that are none, in a list. */
+export const row = (name: string, script: string | readonly Step[], looks: Looks = {}): Row => ({
+  name,
+  steps: (typeof script === "string" ? [script] : script)
+    .flatMap((part): readonly Step[] => typeof part === "string" ? linesOf(part) : [part]),
+  ...looks,
+})
+
+const linesOf = (script: string): string[] =>
+  script.split("\n").map((line) => line.trim()).filter((line) => line !== "")
 
 /** Parts a command line at blanks; single quotes keep a word together. */
 export const wordsOf = (line: string): string[] =>
   [...line.matchAll(/(?:'[^']*'|[^\s'])+/g)].map(([word]) => word.replaceAll("'", ""))
 
+export interface Request {
+  readonly method: string
+  readonly path: string
+  readonly body: string | undefined
+}
+
+/** A request that a line asks for; null: it is a command. */
+export const requestIn = (line: string): Request | null => {
+  const [, method = "", path = "", body] = /^([A-Z]{3,6}) (\/\S*)(?: (.*))?$/.exec(line) ?? []
+  return method === "" ? null : { method, path, body }
+}
+
 /** What a step is called where it is told of. */
-export const titleOf = (step: Step): string =>
-  typeof step === "string" ? step : "ask" in step ? step.ask : step.typed
+export const titleOf = (step: Step): string => typeof step === "string" ? step : step.typed

@@ -77,7 +77,7 @@ export function agree(
   }
   const mounts = mountsOf(given.Config, given.HostConfig)
   const terms = termsOf(given, args, mounts.terms, resolve, defaults)
-  return { terms, given, warnings: warningsOf(given, mounts.volumes) }
+  return { terms, given, warnings: warningsOf(given, host, mounts.volumes) }
 }
 
 /** One that was given no name is called by its short ID; on the host's network, as the host. */
@@ -101,7 +101,7 @@ function withIdVariable(config: Config, host: HostConfig, id: string): Config {
 function decided(host: HostConfig, defaults: Defaults): HostConfig {
   const log = logOf(host.LogConfig, defaults)
   const restart = restartOf(host.RestartPolicy)
-  const { PidsLimit: pids = 0, MaskedPaths: masked, ReadonlyPaths: readonly, ...rest } = host
+  const { MaskedPaths: masked, ReadonlyPaths: readonly, ...rest } = withoutVain(host, defaults)
   const privileged = host.Privileged === true
   const seesGroups = privileged || defaults.cgroupVersion === 1
   return {
@@ -115,12 +115,22 @@ function decided(host: HostConfig, defaults: Defaults): HostConfig {
     ShmSize: host.ShmSize || defaults.shmBytes,
     Runtime: host.Runtime || defaults.runtimes[0]!,
     MemorySwap: swapOf(host),
-    ...(pids > 0 ? { PidsLimit: pids } : {}),
     ...(privileged ? {} : {
       MaskedPaths: masked ?? MASKED_PATHS,
       ReadonlyPaths: readonly ?? READONLY_PATHS,
     }),
     ...(host.Init === undefined && defaults.init ? { Init: true } : {}),
+  }
+}
+
+/** Without limits that say nothing, and one that this kernel does not have. */
+function withoutVain(host: HostConfig, { weighsBlockIo }: Defaults): HostConfig {
+  const { PidsLimit: pids = 0, MemorySwappiness: swappiness = -1, BlkioWeight, ...rest } = host
+  return {
+    ...rest,
+    ...(pids > 0 ? { PidsLimit: pids } : {}),
+    ...(swappiness >= 0 ? { MemorySwappiness: swappiness } : {}),
+    ...(weighsBlockIo && BlkioWeight !== undefined ? { BlkioWeight } : {}),
   }
 }
 
@@ -174,6 +184,7 @@ function termsOf(
       extraHosts: host.ExtraHosts ?? [],
     },
     ...modesOf(host, resolve),
+    cgroupMode: host.CgroupnsMode ?? "host",
     cgroupParent: host.CgroupParent ?? "",
     restart: restartOf(host.RestartPolicy),
     autoRemove: host.AutoRemove ?? false,
@@ -183,16 +194,24 @@ function termsOf(
   }
 }
 
+const NO_OOM_KILLER = "OOM killer is disabled for the container, but no memory limit is set, "
+  + "this can result in the system running out of resources."
+const NO_WEIGHT = "Your kernel does not support Block I/O weight or the cgroup is not mounted. "
+  + "Weight discarded."
+
 /** Labels that balenaOS's runtimes read from the runtime spec. */
 const imageAnnotations = (labels: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(labels).filter(([name]) => name.startsWith("io.balena.image.")))
 
-function warningsOf(given: Given, volumes: readonly string[]): string[] {
+function warningsOf(given: Given, asked: HostConfig, volumes: readonly string[]): string[] {
   const { Config: config, HostConfig: host } = given
   for (const port of Object.keys(config.ExposedPorts ?? {})) portOf(port)
   const isHost = host.NetworkMode === "host"
   const publishes = Object.keys(host.PortBindings ?? {}).length > 0
+  const weightless = (asked.BlkioWeight ?? 0) > 0 && host.BlkioWeight === undefined
   return [
+    ...(host.OomKillDisable === true && (host.Memory ?? 0) === 0 ? [NO_OOM_KILLER] : []),
+    ...(weightless ? [NO_WEIGHT] : []),
     ...(isHost && publishes
       ? ["Published ports are discarded when using host network mode"]
       : []),

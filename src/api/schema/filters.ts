@@ -1,9 +1,10 @@
+import { networkOf, NETWORKS } from "../../engine/networks.ts"
 import type { ContainerView, Status } from "../../engine/views/container.ts"
 import { invalid } from "../faults.ts"
 import { type Filters, filterBool, labelsMatch } from "../query.ts"
 import type { Given } from "./agree.ts"
 import { mountsOf } from "./mounts.ts"
-import { NETWORKS, networkOf, openPorts } from "./network.ts"
+import { openPorts } from "./network.ts"
 
 /** The filters `GET /containers/json` knows. */
 export const CONTAINER_FILTERS = [
@@ -98,8 +99,8 @@ const byAge = (older: boolean): Maker => ([name = ""], { container }) => {
     id !== mark.id && (older ? createdMs <= mark.createdMs : createdMs >= mark.createdMs)
 }
 
-const byNetwork: Maker = (values) => (view) => {
-  const name = networkOf(view)
+const byNetwork: Maker = (values) => ({ terms }) => {
+  const name = networkOf(terms)
   return name !== null && values.some((value) =>
     value === name || (value !== "" && NETWORKS[name].id.startsWith(value)))
 }

@@ -99,10 +99,16 @@ export const imageInspect = (image: ImageView, version: string) => {
     Os: config.os === "" ? "linux" : config.os,
     Size: bytes,
     ...(speaks(version, "1.44") ? {} : { VirtualSize: bytes }),
-    GraphDriver: { Data: {}, Name: "overlay2" },
+    GraphDriver: { Data: directoriesOf(image), Name: "overlay2" },
     RootFS: { Type: "layers", Layers: layers.map((layer) => layer.diff_id) },
     Metadata: { LastTagTime: new Date(row.tagged_ms).toISOString() },
   }
+}
+
+/** Where the image's files lie, the uppermost layer apart. An image is mounted nowhere. */
+const directoriesOf = ({ directories }: ImageView) => {
+  const lower = directories.slice(0, -1).reverse().join(":")
+  return { ...(lower === "" ? {} : { LowerDir: lower }), UpperDir: directories.at(-1) }
 }
 
 const healthcheckOf = ({ config: { config: { healthcheck } } }: ImageView) =>

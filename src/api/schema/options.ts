@@ -3,7 +3,7 @@ import { containerCapabilities } from "../../oci/capabilities.ts"
 import { parseDeviceRule } from "../../oci/devices.ts"
 import { parseProfile } from "../../oci/seccomp.ts"
 import { RESTART_POLICIES, type RestartPolicy, type Terms } from "../../oci/terms.ts"
-import { invalid, notYet } from "../faults.ts"
+import { invalid, notFound, notYet } from "../faults.ts"
 import type { Defaults } from "./defaults.ts"
 import type { Config, HostConfig, RestartPolicy as RestartAsked } from "./docker.ts"
 
@@ -49,7 +49,24 @@ export function logOf(asked: HostConfig["LogConfig"], defaults: Defaults): Terms
   if (mode !== "blocking" && mode !== "non-blocking") {
     throw invalid(`logger: logging mode not supported: ${mode}`)
   }
+  checkRotation(options)
   return { driver, options }
+}
+
+const SIZE = /^\d+(?:\.\d+)? ?[kmgtp]?i?b?$/i
+
+/** Refuses sizes and counts that make no sense, as Docker does at the start. */
+function checkRotation(options: Readonly<Record<string, string>>): void {
+  const wrong = (why: string) => invalid(`failed to initialize logging driver: ${why}`)
+  const { "max-size": size = "-1", "max-file": files = "1" } = options
+  if (size !== "-1" && !SIZE.test(size)) throw wrong(`invalid size: '${size}'`)
+  if (!/^-?\d+$/.test(files)) {
+    throw wrong(`strconv.Atoi: parsing ${JSON.stringify(files)}: invalid syntax`)
+  }
+  if (Number(files) < 1) throw wrong("max-file cannot be less than 1")
+  if (Number(files) > 1 && size === "-1") {
+    throw wrong("max-file cannot be greater than 1 without max-size")
+  }
 }
 
 interface Security {
@@ -112,7 +129,7 @@ export function networkModeOf(host: HostConfig, resolve: Resolve): string {
   const asked = host.NetworkMode ?? ""
   const mode = asked === "" || asked === "default" ? "bridge" : asked
   if (mode.startsWith("container:")) return joined(mode, "network", resolve)
-  if (!NETWORKS.includes(mode)) throw notYet(`the network "${mode}": a user-defined network`)
+  if (!NETWORKS.includes(mode)) throw notFound(`network ${mode} not found`)
   return mode
 }
 
@@ -178,7 +195,7 @@ export function modesOf(host: HostConfig, resolve: Resolve) {
   }
   return {
     pidMode: mode(host.PidMode ?? "", "PID", plain),
-    ipcMode: mode(host.IpcMode ?? "", "IPC", { ...plain, none: "none", shareable: "private" }),
+    ipcMode: mode(host.IpcMode ?? "", "IPC", { ...plain, none: "none", shareable: "shareable" }),
     utsMode: mode(host.UTSMode ?? "", "UTS", plain),
   }
 }

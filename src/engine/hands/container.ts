@@ -47,7 +47,7 @@ export const containerHands = Effect.gen(function*() {
       const id = idOf(order)
       const row = rowOf(id)
       yield* makeSources(row.terms as Terms)
-      const network = yield* networks.claim(id, row.terms as Terms)
+      const network = yield* networks.claim(row, row.terms as Terms)
       const started = yield* runtime.start(planner.plan(row, network))
       yield* networks.publish(id)
       return { type: "started", ...started, row: { network } }

@@ -1,59 +1,147 @@
-import { type Row, row, rowOf } from "../row.ts"
+import { type Row, row } from "../row.ts"
 
-/** Images: listed, inspected, named and unnamed. */
 export const images: readonly Row[] = [
-  rowOf("list", { anyOrder: true },
-    "images", "images -a", "images --no-trunc", "images -q", "image ls busybox",
-    "images busybox:1.29", "images nothing", "images 'full*'", "images '*:1'"),
-  rowOf("list with digests", { anyOrder: true }, "images --digests"),
-  rowOf("list by filter", { anyOrder: true },
-    "images -f label=org.example.name=full", "images -f label=empty", "images -f label=none",
-    "images -f reference=busybox", "images -f reference='bu*:1.*'", "images -f dangling=true",
-    "images -f dangling=false", "images -f before=full:1", "images -f since=busybox:1.29",
-    "images -f before=nothing", "images -f bogus=1", "images -f dangling=maybe", "images -f reference='['"),
-  rowOf("list by format", { anyOrder: true },
-    "images --format '{{.Repository}}|{{.Tag}}|{{.ID}}|{{.Digest}}|{{.CreatedSince}}|{{.Size}}'",
-    "images --format json", "images --format 'table {{.ID}} {{.CreatedAt}}'"),
-  rowOf("list over the socket", { view: "json", anyOrder: true },
-    { ask: "GET /images/json?filters={\"reference\":[\"full:1\"]}" },
-    { ask: "GET /images/json?all=1&filters={\"reference\":[\"busybox\"]}" },
-    { ask: "GET /images/json?digests=1&filters={\"reference\":[\"volumes:1\"]}" },
-    { ask: "GET /images/json?filter=busybox" },
-    { ask: "GET /images/json?filters=nonsense" },
-    { ask: "GET /v1.24/images/json?filters={\"reference\":[\"full:1\"]}" },
-    { ask: "GET /images/json?filters={\"reference\":{\"full:1\":true}}" }),
-  rowOf("inspect", { view: "json" }, "image inspect full:1", "image inspect busybox:1.29",
-    "image inspect none:1", "image inspect volumes:1", "inspect --type image full:1"),
-  row("inspect what is not there", "image inspect nothing", "image inspect no/thing:x",
-    "image inspect full:1 nothing", "inspect nothing", "image inspect 'Bad Name'",
-    "image inspect sha256:0000", "image inspect edea4b26e86c",
-    "image inspect full@sha256:0000000000000000000000000000000000000000000000000000000000000000"),
-  row("inspect by format", "image inspect -f '{{.Config.Env}} {{.Os}}' full:1",
-    "image inspect -f '{{json .Config}}' full:1", "image inspect -f '{{.Nothing}}' full:1",
-    "image inspect -f '{{json .RootFS}} {{.Size}}' busybox:1.29"),
-  row("history", "history busybox:1.29", "history full:1", "history --no-trunc busybox:1.29",
-    "history -q full:1", "history -H=false full:1", "history nothing",
-    "history --format json busybox:1.29"),
-  rowOf("history over the socket", { view: "json" }, { ask: "GET /images/busybox:1.29/history" },
-    { ask: "GET /images/full:1/history" }, { ask: "GET /images/nothing/history" }),
-  row("tag and untag", "tag busybox:1.29 mine:a", "tag busybox:1.29 mine", "images mine",
-    "tag mine:a example.org:5000/deep/er/mine:b", "images example.org:5000/deep/er/mine",
-    "images --format '{{.Repository}}' 'example.org:5000/*/*/*'",
-    "image inspect -f '{{.RepoTags}}' busybox:1.29", "rmi mine:a", "rmi mine mine",
-    "rmi example.org:5000/deep/er/mine:b", "images mine"),
-  row("tag wrongly", "tag nothing mine", "tag busybox:1.29 Mine", "tag busybox:1.29 mine:t@g",
-    "tag busybox:1.29 mine:-x", "tag busybox:1.29 ''",
-    "tag busybox:1.29 0123456789012345678901234567890123456789012345678901234567890123"),
-  row("tag moved to another image", "tag busybox:1.29 moving", "tag full:1 moving",
-    "image inspect -f '{{.Id}}' moving", "rmi moving"),
-  row("remove what is not there or in use", "rmi nothing", "rmi nothing mine", "rmi -f nothing",
-    "create --name user full:1", "rmi full:1", "tag full:1 other", "rmi full:1", "rmi other",
-    "tag other full:1", "rm user"),
-  row("remove by ID", "tag none:1 none:2", "image rm 3af3d339729b"),
-  row("load", "load -i @shared/images.tar", "load -q -i @shared/images.tar",
-    "load -i @shared/nothing.tar", "load -i @shared/garbage"),
-  rowOf("load over the socket", { view: "json" }, { ask: "POST /images/load", text: "garbage" },
-    { ask: "POST /images/load", text: "" }, { ask: "POST /images/load?quiet=1", text: "garbage" }),
-  row("prune", "image prune -f", "image prune -f --filter label=x", "image prune -f --filter bogus=x"),
-  row("search, push, import and build", "push mine:a", "image inspect"),
+  row("list", `
+    images
+    images -a
+    images --no-trunc
+    images -q
+    image ls busybox
+    images bb
+    images nothing
+    images 'full*'
+    images '*:1'
+  `, { anyOrder: true }),
+  row("list with digests", `
+    images --digests
+  `, { anyOrder: true }),
+  row("list by filter", `
+    images -f label=org.example.name=full
+    images -f label=empty
+    images -f label=none
+    images -f reference=busybox
+    images -f reference='bu*:1.*'
+    images -f dangling=true
+    images -f dangling=false
+    images -f before=full:1
+    images -f since=bb
+    images -f before=nothing
+    images -f bogus=1
+    images -f dangling=maybe
+    images -f reference='['
+  `, { anyOrder: true }),
+  row("list by format", `
+    images --format '{{.Repository}}|{{.Tag}}|{{.ID}}|{{.Digest}}|{{.CreatedSince}}|{{.Size}}'
+    images --format json
+    images --format 'table {{.ID}} {{.CreatedAt}}'
+  `, { anyOrder: true }),
+  row("list over the socket", `
+    GET /images/json?filters={"reference":["full:1"]}
+    GET /images/json?all=1&filters={"reference":["busybox"]}
+    GET /images/json?digests=1&filters={"reference":["volumes:1"]}
+    GET /images/json?filter=busybox
+    GET /images/json?filters=nonsense
+    GET /v1.24/images/json?filters={"reference":["full:1"]}
+    GET /images/json?filters={"reference":{"full:1":true}}
+  `, { view: "json", anyOrder: true }),
+  row("inspect", `
+    image inspect full:1
+    image inspect bb
+    image inspect none:1
+    image inspect volumes:1
+    inspect --type image full:1
+  `, { view: "json" }),
+  row("inspect what is not there", `
+    image inspect nothing
+    image inspect no/thing:x
+    image inspect full:1 nothing
+    inspect nothing
+    image inspect 'Bad Name'
+    image inspect sha256:0000
+    image inspect edea4b26e86c
+    image inspect full@sha256:0000000000000000000000000000000000000000000000000000000000000000
+  `),
+  row("inspect by format", `
+    image inspect -f '{{.Config.Env}} {{.Os}}' full:1
+    image inspect -f '{{json .Config}}' full:1
+    image inspect -f '{{.Nothing}}' full:1
+    image inspect -f '{{json .RootFS}} {{.Size}}' bb
+  `),
+  row("history", `
+    history bb
+    history full:1
+    history --no-trunc bb
+    history -q full:1
+    history -H=false full:1
+    history nothing
+    history --format json bb
+  `),
+  row("history over the socket", `
+    GET /images/bb/history
+    GET /images/full:1/history
+    GET /images/nothing/history
+  `, { view: "json" }),
+  row("tag and untag", `
+    tag bb mine:a
+    tag bb mine
+    images mine
+    tag mine:a example.org:5000/deep/er/mine:b
+    images example.org:5000/deep/er/mine
+    images --format '{{.Repository}}' 'example.org:5000/*/*/*'
+    image inspect -f '{{.RepoTags}}' bb
+    rmi mine:a
+    rmi mine mine
+    rmi example.org:5000/deep/er/mine:b
+    images mine
+  `),
+  row("tag wrongly", `
+    tag nothing mine
+    tag bb Mine
+    tag bb mine:t@g
+    tag bb mine:-x
+    tag bb ''
+    tag bb 0123456789012345678901234567890123456789012345678901234567890123
+  `),
+  row("tag moved to another image", `
+    tag bb moving
+    tag full:1 moving
+    image inspect -f '{{.Id}}' moving
+    rmi moving
+  `),
+  row("remove what is not there or in use", `
+    rmi nothing
+    rmi nothing mine
+    rmi -f nothing
+    create --name user full:1
+    rmi full:1
+    tag full:1 other
+    rmi full:1
+    rmi other
+    tag other full:1
+    rm user
+  `),
+  row("remove by ID", `
+    tag none:1 none:2
+    image rm 3af3d339729b
+  `),
+  row("load", `
+    load -i @shared/images.tar
+    load -q -i @shared/images.tar
+    load -i @shared/nothing.tar
+    load -i @shared/garbage
+  `),
+  row("load over the socket", `
+    POST /images/load garbage
+    POST /images/load
+    POST /images/load?quiet=1 garbage
+  `, { view: "json" }),
+  row("prune", `
+    image prune -f
+    image prune -f --filter label=x
+    image prune -f --filter bogus=x
+  `),
+  row("search, push, import and build", `
+    push mine:a
+    image inspect
+  `),
 ]
