@@ -148,6 +148,7 @@ const restart = (call: Call) =>
     const grace = yield* graceOf(call)
     const { id, terms } = yield* containerOf(call)
     yield* Effect.mapError(engine.restartContainer(id, terms, grace), said("restart", call, id))
+    yield* tell("restart", id)
     return noContent
   })
 

@@ -43,7 +43,10 @@ const version = () =>
         Details: {
           ApiVersion: API_VERSION,
           Arch: architecture,
+          BuildTime: "",
           Experimental: "false",
+          GitCommit: "",
+          GoVersion: "",
           KernelVersion: machine.kernel,
           MinAPIVersion: MIN_API_VERSION,
           Os: "linux",
@@ -58,6 +61,7 @@ const version = () =>
       Os: "linux",
       Arch: architecture,
       KernelVersion: machine.kernel,
+      BuildTime: "",
     }))
 
 const info = (settings: Shown) => () =>

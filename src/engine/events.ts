@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { keyOf, nounOf } from "../../machines/words.ts"
+import { signalNumber } from "../kernel/processes.ts"
 import { parseImageConfig } from "../oci/image-config.ts"
 import { familiarReference, parseReference } from "../oci/reference.ts"
 import type { Terms } from "../oci/terms.ts"
@@ -32,6 +33,7 @@ interface Known {
   readonly labels: Readonly<Record<string, string>>
   /** null: another container's. */
   readonly network: NetworkName | null
+  readonly stopSignal: string
 }
 
 const CONTAINER_ACTIONS: Readonly<Record<string, string>> = {
@@ -78,12 +80,16 @@ export class EventsBody {
     this.#publish({ type: "container", action, id, attributes, wallMs })
   }
 
-  #container({ address, event, before, snapshot, done, at }: Transition): void {
+  #container({ address, event, before, snapshot, commands, done, at }: Transition): void {
     const id = keyOf(address)
     const say = (action: string, extra: Readonly<Record<string, string>> = {}) =>
       this.tell(action, id, extra, at.wallMs)
+    const old = this.#known.get(id)
     if (event.type === "create" || event.type === "rename" || event.type === "update") this.#learn(id)
-    if (event.type === "kill") say("kill", { signal: String(event["signal"]) })
+    for (const { type, params } of commands) {
+      if (type === "run.kill") say("kill", signalIs(params.signal))
+      if (type === "run.signal") say("kill", signalIs(signalSent(params.signal, old?.stopSignal)))
+    }
     if (event.type === "started") this.#network("connect", id, at.wallMs)
     if (event.type === "exited") {
       if (event["oomKilled"] === true) say("oom")
@@ -92,7 +98,8 @@ export class EventsBody {
     }
     if (event.type === "cleaned" && wasStopped(snapshot.context)) say("stop")
     const action = CONTAINER_ACTIONS[event.type]
-    if (action !== undefined) say(action)
+    if (action === "rename") say(action, { oldName: `/${old?.name}` })
+    else if (action !== undefined) say(action)
     const gone = snapshot.matches("leaving") || (done && before !== "leaving")
     if (!gone || before === "removing" && !done) return
     if (this.#known.has(id) && this.#store.containers.get(id) === undefined) {
@@ -104,7 +111,7 @@ export class EventsBody {
   #image({ event, snapshot, at }: Transition): void {
     const { imageId, reference } = snapshot.context as { imageId: string; reference: string }
     const say = (action: string, id: string, name: string) => {
-      const attributes = { ...this.#imageLabels(imageId), name }
+      const attributes = { ...this.#imageLabels(id.startsWith("sha256:") ? id : imageId), name }
       this.#publish({ type: "image", action, id, attributes, wallMs: at.wallMs })
     }
     if (snapshot.matches("ready") || snapshot.matches("present")) {
@@ -142,8 +149,13 @@ export class EventsBody {
     const row = this.#store.containers.get(id)
     if (row === undefined) return
     const terms = row.terms as Terms
-    const { name, imageName: image } = row
-    this.#known.set(id, { name, image, labels: terms.labels, network: networkOf(terms) })
+    this.#known.set(id, {
+      name: row.name,
+      image: row.imageName,
+      labels: terms.labels,
+      network: networkOf(terms),
+      stopSignal: terms.stopSignal,
+    })
   }
 
   #publish(event: EngineEvent): void {
@@ -157,6 +169,12 @@ const familiar = (reference: string): string =>
     onSuccess: familiarReference,
     onFailure: () => reference,
   })
+
+const signalSent = (which: "stop" | "kill", stopSignal = "SIGTERM"): string =>
+  which === "kill" ? "SIGKILL" : stopSignal
+
+/** Docker says signals by their numbers. */
+const signalIs = (name: string) => ({ signal: String(signalNumber(name) ?? name) })
 
 const wasStopped = (context: { readonly wish?: string }): boolean => context.wish === "stop"
 

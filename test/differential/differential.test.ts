@@ -14,11 +14,18 @@ let pair: Pair
 let ours: Side
 let theirs: Side
 
+interface Image {
+  readonly Id: string
+  readonly RepoTags: readonly string[]
+}
+
 const sideOf = async (daemon: Daemon, shared: string): Promise<Side> => {
   const { dataRoot, execRoot } = daemon.place
-  const images = await askJson<{ Id: string }[]>(daemon.socket, "GET", "/images/json")
-  const ids = images.map(({ Id }) => Id.slice("sha256:".length))
-  return { daemon, shared, own: { paths: [dataRoot, execRoot], images: ids } }
+  const images = await askJson<Image[]>(daemon.socket, "GET", "/images/json")
+  const ids = Object.fromEntries(
+    images.flatMap(({ Id, RepoTags }) => RepoTags.map((tag) => [tag, Id.slice("sha256:".length)])),
+  )
+  return { daemon, shared, ids, own: { paths: [dataRoot, execRoot], images: Object.values(ids) } }
 }
 
 /** Removes what a row has left. */

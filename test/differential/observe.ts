@@ -12,12 +12,15 @@ export interface Side {
   readonly daemon: Daemon
   readonly own: Own
   readonly shared: string
+  /** Images by their names, without `sha256:`. */
+  readonly ids: Readonly<Record<string, string>>
 }
 
 const epoch = (ms: number): string => (ms / 1000).toFixed(3)
 
-const filled = (text: string, { shared }: Side, beganMs: number): string =>
+const filled = (text: string, { shared, ids }: Side, beganMs: number): string =>
   text.replaceAll("@shared", shared)
+    .replaceAll(/@(full|none)\b/g, (_, name) => ids[`${name}:1`]!.slice(0, 12))
     .replaceAll("@began", epoch(beganMs))
     .replaceAll("@now", () => epoch(Date.now()))
 
@@ -72,6 +75,19 @@ const ordered = (value: unknown): unknown => {
   return value.map((each) => JSON.stringify(ordered(each))).toSorted().map((each) => JSON.parse(each))
 }
 
+/** Waits for a container's state, or for a word in its log. */
+const waitFor = async (socket: string, [what, wanted = "", name]: readonly string[]) => {
+  const seen = async (): Promise<boolean> => {
+    if (what === "says") {
+      const { text } = await call(socket, "GET", `/v1.41/containers/${name}/logs?stdout=1`)
+      return text.includes(wanted)
+    }
+    const { json } = await call(socket, "GET", `/v1.41/containers/${name}/json`)
+    return json.State.Status === wanted
+  }
+  while (!(await seen())) await sleep(50)
+}
+
 /** Does one step to one engine; answers what is to be seen of it, masked. */
 export const observe = async (
   side: Side,
@@ -88,8 +104,8 @@ export const observe = async (
     return masked(await asked(socket, request)) as Readonly<Record<string, unknown>>
   }
   const words = wordsOf(line)
-  if (words[0] === "sleep") {
-    await sleep(Number(words[1]) * 1000)
+  if (words[0] === "until" || words[0] === "says") {
+    await waitFor(socket, words)
     return {}
   }
   const seen = typeof step === "string"

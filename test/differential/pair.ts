@@ -49,6 +49,8 @@ export const openPair = async (): Promise<Pair> => {
       const load = ({ socket }: Daemon) => dockerDone(socket, ["load", "-i", archive])
       await Promise.all([load(ours), load(theirs)])
     }
+    const tag = ({ socket }: Daemon) => dockerDone(socket, ["tag", "busybox:1.29", "bb"])
+    await Promise.all([tag(ours), tag(theirs)])
     return {
       ours,
       theirs,

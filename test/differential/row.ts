@@ -3,10 +3,15 @@
  * keys typed at a terminal. As text, one a line, they read:
  *
  *     ps -a --format '{{.Names}}'          words are parted at blanks, single quotes keep them together
- *     sleep 0.5                            nothing is done for so long
+ *     once --init bb true                  run, without a network, and remove
+ *     state one                            how that container stands, in a line
+ *     names -a --filter status=exited      ps, of which only the names are looked at
+ *     until exited one                     waits for that state of it
+ *     says ready one                       waits for that word in its log
  *     POST /containers/one/update {}       a request; its body is sent byte for byte
  *
- * `@shared` stands for a directory both engines see; `@began` for when the row began, `@now` for now.
+ * `@shared` stands for a directory both engines see; `@began` for when the row began, `@now` for now;
+ * `@full` and `@none` for the beginning of these images' IDs.
  */
 export type Step = string | Typed
 
@@ -51,9 +56,20 @@ export const row = (name: string, script: string | readonly Step[], looks: Looks
 const linesOf = (script: string): string[] =>
   script.split("\n").map((line) => line.trim()).filter((line) => line !== "")
 
+const STATE = "{{.State.Status}} {{.State.Running}} {{.State.Paused}} {{.State.ExitCode}} "
+  + "{{.State.OOMKilled}} {{.RestartCount}}"
+const SHORT: Readonly<Record<string, readonly string[]>> = {
+  once: ["run", "--rm", "--network", "none"],
+  state: ["inspect", "--format", STATE],
+  names: ["ps", "--format", "{{.Names}}"],
+}
+
 /** Parts a command line at blanks; single quotes keep a word together. */
-export const wordsOf = (line: string): string[] =>
-  [...line.matchAll(/(?:'[^']*'|[^\s'])+/g)].map(([word]) => word.replaceAll("'", ""))
+export const wordsOf = (line: string): readonly string[] => {
+  const [first = "", ...rest] = [...line.matchAll(/(?:'[^']*'|[^\s'])+/g)]
+    .map(([word]) => word.replaceAll("'", ""))
+  return [...SHORT[first] ?? [first], ...rest]
+}
 
 export interface Request {
   readonly method: string

@@ -49,6 +49,11 @@ export function checkBody(body: CreateBody, defaults: Defaults): void {
   checkHost(host, defaults)
   checkLimits(host, defaults)
   const networks = Object.keys(body.NetworkingConfig?.EndpointsConfig ?? {})
+  for (const { IPAMConfig: config } of Object.values(body.NetworkingConfig?.EndpointsConfig ?? {})) {
+    if (config?.IPv4Address || config?.IPv6Address) {
+      throw invalid("user specified IP address is supported on user defined networks only")
+    }
+  }
   if (networks.length > 1) {
     throw invalid(`Container cannot be connected to network endpoints: ${networks.join(", ")}`)
   }
@@ -77,7 +82,13 @@ export function agree(
   }
   const mounts = mountsOf(given.Config, given.HostConfig)
   const terms = termsOf(given, args, mounts.terms, resolve, defaults)
-  return { terms, given, warnings: warningsOf(given, host, mounts.volumes) }
+  return { terms, given: pinned(given, terms), warnings: warningsOf(given, host, mounts.volumes) }
+}
+
+/** Another's network is kept by its ID: its name may go to someone else. */
+function pinned(given: Given, { network: { mode } }: Terms): Given {
+  if (!mode.startsWith("container:")) return given
+  return { ...given, HostConfig: { ...given.HostConfig, NetworkMode: mode } }
 }
 
 /** One that was given no name is called by its short ID; on the host's network, as the host. */

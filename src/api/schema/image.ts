@@ -1,6 +1,7 @@
 import * as Result from "effect/Result"
 import type { ImageView } from "../../engine/views/image.ts"
 import { familiarReference, familiarRepository, parseReference } from "../../oci/reference.ts"
+import { invalid } from "../faults.ts"
 import { speaks } from "../version.ts"
 
 const familiar = (reference: string): string =>
@@ -10,8 +11,14 @@ const unix = (rfc3339: string): number => Math.floor((Date.parse(rfc3339) || 0) 
 
 /** Turns a shell pattern, as Go's `path.Match` reads it, into a test. */
 const pattern = (text: string): RegExp => {
-  const source = text.replace(/[.+^${}()|\\]/g, "\\$&").replaceAll("*", "[^/]*").replaceAll("?", "[^/]")
-  return new RegExp(`^${source}$`)
+  const source = text.replace(/[.+^${}()|\\]/g, "\\$&")
+    .replaceAll("*", "[^/]*")
+    .replaceAll("?", "[^/]")
+  try {
+    return new RegExp(`^${source}$`)
+  } catch {
+    throw invalid("syntax error in pattern")
+  }
 }
 
 /** Does one of the image's names fit one of the patterns (with or without its tag)? */

@@ -71,11 +71,11 @@ function portMap(view: ContainerView) {
 /** `NetworkSettings` of inspect, with the old members at its top that speak of the bridge. */
 export function networkSettings(view: ContainerView, asked: NetworkingConfig) {
   const { network, state, id } = view
-  const up = state.pid !== 0
+  const own = state.pid !== 0 && networkOf(view.terms) !== null
   return {
     Bridge: "",
-    SandboxID: up ? id : "",
-    SandboxKey: up ? `/proc/${state.pid}/ns/net` : "",
+    SandboxID: own ? id : "",
+    SandboxKey: own ? `/proc/${state.pid}/ns/net` : "",
     Ports: portMap(view),
     HairpinMode: false,
     LinkLocalIPv6Address: "",

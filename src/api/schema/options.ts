@@ -3,7 +3,7 @@ import { containerCapabilities } from "../../oci/capabilities.ts"
 import { parseDeviceRule } from "../../oci/devices.ts"
 import { parseProfile } from "../../oci/seccomp.ts"
 import { RESTART_POLICIES, type RestartPolicy, type Terms } from "../../oci/terms.ts"
-import { invalid, notFound, notYet } from "../faults.ts"
+import { invalid, notYet } from "../faults.ts"
 import type { Defaults } from "./defaults.ts"
 import type { Config, HostConfig, RestartPolicy as RestartAsked } from "./docker.ts"
 
@@ -64,9 +64,6 @@ function checkRotation(options: Readonly<Record<string, string>>): void {
     throw wrong(`strconv.Atoi: parsing ${JSON.stringify(files)}: invalid syntax`)
   }
   if (Number(files) < 1) throw wrong("max-file cannot be less than 1")
-  if (Number(files) > 1 && size === "-1") {
-    throw wrong("max-file cannot be greater than 1 without max-size")
-  }
 }
 
 interface Security {
@@ -129,7 +126,8 @@ export function networkModeOf(host: HostConfig, resolve: Resolve): string {
   const asked = host.NetworkMode ?? ""
   const mode = asked === "" || asked === "default" ? "bridge" : asked
   if (mode.startsWith("container:")) return joined(mode, "network", resolve)
-  if (!NETWORKS.includes(mode)) throw notFound(`network ${mode} not found`)
+  // Not 404: the CLI would take it for an image that is missing, and pull.
+  if (!NETWORKS.includes(mode)) throw invalid(`network ${mode} not found`)
   return mode
 }
 

@@ -1,7 +1,8 @@
 import type { Row } from "../row.ts"
 import { engine } from "./engine.ts"
+import { events } from "./events.ts"
 import { images } from "./images.ts"
-import { lives } from "./lives.ts"
+import { lives, ports } from "./lives.ts"
 import { logs } from "./logs.ts"
 import { looks } from "./looks.ts"
 import { powers } from "./powers.ts"
@@ -10,12 +11,14 @@ import { terminals } from "./terminals.ts"
 
 /** Every table, by what it looks at. */
 export const TABLES: Readonly<Record<string, readonly Row[]>> = {
-  engine,
   images,
-  lives,
-  logs,
-  looks,
-  powers,
   runs,
+  powers,
+  lives,
+  ports,
+  looks,
+  logs,
   terminals,
+  events,
+  engine,
 }
