@@ -50,6 +50,8 @@ export class EventsBody {
   readonly #store: StoreBody
   readonly #known = new Map<string, Known>()
   readonly #listeners = new Set<(event: EngineEvent) => void>()
+  /** Those whose process ended because a client stopped or restarted them, until they are cleaned. */
+  readonly #stopped = new Set<string>()
   #kept: EngineEvent[] = []
 
   constructor(store: StoreBody) {
@@ -86,17 +88,21 @@ export class EventsBody {
       this.tell(action, id, extra, at.wallMs)
     const old = this.#known.get(id)
     if (event.type === "create" || event.type === "rename" || event.type === "update") this.#learn(id)
+    const { wish } = snapshot.context as { readonly wish: string }
     for (const { type, params } of commands) {
       if (type === "run.kill") say("kill", signalIs(params.signal))
-      if (type === "run.signal") say("kill", signalIs(signalSent(params.signal, old?.stopSignal)))
+      // One that is to go was killed at once: what the timer adds is the same signal once more.
+      if (type !== "run.signal" || (wish === "leave" && event.type.startsWith("xstate."))) continue
+      say("kill", signalIs(signalSent(params.signal, old?.stopSignal)))
     }
     if (event.type === "started") this.#network("connect", id, at.wallMs)
     if (event.type === "exited") {
       if (event["oomKilled"] === true) say("oom")
       say("die", { exitCode: String(event["exitCode"]) })
+      if (wish === "stop" || wish === "run") this.#stopped.add(id)
       this.#network("disconnect", id, at.wallMs)
     }
-    if (event.type === "cleaned" && wasStopped(snapshot.context)) say("stop")
+    if (event.type === "cleaned" && this.#stopped.delete(id)) say("stop")
     const action = CONTAINER_ACTIONS[event.type]
     if (action === "rename") say(action, { oldName: `/${old?.name}` })
     else if (action !== undefined) say(action)
@@ -175,8 +181,6 @@ const signalSent = (which: "stop" | "kill", stopSignal = "SIGTERM"): string =>
 
 /** Docker says signals by their numbers. */
 const signalIs = (name: string) => ({ signal: String(signalNumber(name) ?? name) })
-
-const wasStopped = (context: { readonly wish?: string }): boolean => context.wish === "stop"
 
 /** The events of this engine, from the moment it listens. */
 export class Events extends Context.Service<Events, EventsBody>()("engine/Events") {

@@ -65,6 +65,15 @@ const isSame = (now: Stats, before: Stats): boolean =>
   && (now.isDirectory() || (now.size === before.size && now.mtimeMs === before.mtimeMs))
 
 /**
+ * What a start makes in every container: places to mount on. Docker keeps them in a layer of their
+ * own below the container's, so they are none of its changes unless something was put there.
+ */
+const MADE = new Set([
+  "/dev", "/dev/console", "/dev/mqueue", "/dev/pts", "/dev/shm", "/etc/hostname", "/etc/hosts",
+  "/etc/mtab", "/etc/resolv.conf", "/proc", "/sbin/docker-init", "/sys", "/.dockerenv",
+])
+
+/**
  * What a container has changed of its image: walks its overlay's upper directory beside the lower
  * ones (uppermost first). A directory in which something changed counts as changed, as in Docker.
  */
@@ -92,8 +101,12 @@ const changesBelow = async (
       ? await changesBelow(at, path, replaced ? [] : before.directories)
       : []
     const gone = replaced ? await removedFrom(at, path, before) : []
-    if (before.stats === null) changes.push({ path, kind: "added" })
-    else if (inside.length + gone.length > 0 || !isSame(now, before.stats)) {
+    if (before.stats === null) {
+      const isEmpty = now.isDirectory()
+        ? inside.length === 0
+        : now.isSymbolicLink() || now.size === 0
+      if (!MADE.has(path) || !isEmpty) changes.push({ path, kind: "added" })
+    } else if (inside.length + gone.length > 0 || !isSame(now, before.stats)) {
       changes.push({ path, kind: "changed" })
     }
     changes.push(...inside, ...gone)

@@ -55,8 +55,11 @@ export const shown = (ours: unknown, theirs: unknown): string => {
   const say = (value: unknown, other: unknown): string => {
     if (typeof value !== "string" || typeof other !== "string") return JSON.stringify(value) ?? "-"
     const others = new Set(other.split("\n"))
-    const own = value.split("\n").filter((line) => !others.has(line))
-    return own.length === 0 ? JSON.stringify(value) : own.join("\n          ")
+    const lines = value.split("\n")
+    const own = lines.filter((line) => !others.has(line))
+    if (own.length > 0) return own.join("\n          ")
+    const first = lines.findIndex((line, at) => line !== other.split("\n")[at])
+    return `line ${first + 1}: ${lines[first] ?? "(no more)"}`
   }
   return `  ours:   ${say(ours, theirs)}\n  docker: ${say(theirs, ours)}`
 }

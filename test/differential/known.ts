@@ -3,13 +3,16 @@
 const prefixed = (prefix: string, places: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(places).map(([place, why]) => [`${prefix}.${place}`, why]))
 
-/** An image as `inspect` shows it. */
-export const IMAGE_INSPECT = prefixed("stdout[]", {
+/** An image as `inspect` shows it: any one, and one that was loaded and not tagged since. */
+export const BUILT_INSPECT = prefixed("stdout[]", {
   "GraphDriver.Data": "layers lie where this engine keeps them; an image is mounted nowhere",
-  "Metadata.LastTagTime": "loading an image names it, too",
   Container: "left out since API 1.45",
   ContainerConfig: "left out since API 1.45",
 })
+export const IMAGE_INSPECT = {
+  ...BUILT_INSPECT,
+  "stdout[].Metadata.LastTagTime": "loading an image names it, too",
+}
 
 const DNS_NAMES = "new in API 1.44; older clients overlook it"
 const HOST_CONFIG = {

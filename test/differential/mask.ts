@@ -24,7 +24,7 @@ const RULES: readonly (readonly [RegExp, string])[] = [
  */
 const NEWER: readonly (readonly [RegExp, string])[] = [
   [/Invalid filter '/g, "invalid filter '"],
-  [/no such image: \S+: (No such image)/g, "$1"],
+  [/no such image: .+?: (No such image|invalid reference)/g, "$1"],
   [/Invalid IPC mode: /g, "invalid IPC mode: "],
   [
     /failed to create shim task: OCI runtime create failed: runc create failed: (.*): unknown/g,

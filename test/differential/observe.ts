@@ -66,13 +66,17 @@ const asked = async (socket: string, { method, path, body }: Request) => {
   return { status: answer.status, type, body: parsed(answer.text) }
 }
 
-/** The same whatever order its lists come in. */
-const ordered = (value: unknown): unknown => {
+/** The same whatever order its members come in, and its lists if that does not matter. */
+const ordered = (value: unknown, lists: boolean): unknown => {
   if (typeof value !== "object" || value === null) return value
   if (!Array.isArray(value)) {
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, ordered(each)]))
+    return Object.fromEntries(
+      Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, each]) => [key, ordered(each, lists)]),
+    )
   }
-  return value.map((each) => JSON.stringify(ordered(each))).toSorted().map((each) => JSON.parse(each))
+  const all = value.map((each) => ordered(each, lists))
+  return lists ? all.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) : all
 }
 
 /** Waits for a container's state, or for a word in its log. */
@@ -98,7 +102,7 @@ export const observe = async (
   const line = filled(typeof step === "string" ? step : step.typed, side, beganMs)
   const { socket } = side.daemon
   const masked = (value: unknown): unknown =>
-    maskValue(row.anyOrder === true ? ordered(value) : value, side.own, row.mask)
+    ordered(maskValue(value, side.own, row.mask), row.anyOrder === true)
   const request = requestIn(line)
   if (request !== null) {
     return masked(await asked(socket, request)) as Readonly<Record<string, unknown>>

@@ -55,7 +55,8 @@ export function checkBody(body: CreateBody, defaults: Defaults): void {
     }
   }
   if (networks.length > 1) {
-    throw invalid(`Container cannot be connected to network endpoints: ${networks.join(", ")}`)
+    const names = networks.join(", ")
+    throw invalid(`Container cannot be connected to network endpoints: ${names}`)
   }
 }
 
@@ -93,7 +94,7 @@ function pinned(given: Given, { network: { mode } }: Terms): Given {
 
 /** One that was given no name is called by its short ID; on the host's network, as the host. */
 function identity(config: Config, host: HostConfig, id: string, defaults: Defaults) {
-  const shared = host.NetworkMode === "host" || host.UTSMode === "host"
+  const shared = host.NetworkMode === "host"
   return { Hostname: config.Hostname || (shared ? defaults.hostname : id.slice(0, 12)) }
 }
 

@@ -139,7 +139,6 @@ export const powers: readonly Row[] = [
   row("log drivers", `
     once --log-driver local --log-opt max-size=1m --log-opt max-file=2 bb echo x
     once --log-opt mode=non-blocking --log-opt max-buffer-size=1m bb echo x
-    once --log-driver nosuch bb true
     once --log-opt max-size=nonsense bb true
     once --log-opt nonsense=1 bb true
     once --log-driver json-file --log-opt max-file=0 bb true

@@ -97,6 +97,9 @@ export const runs: readonly Row[] = [
     run --rm --mac-address nonsense bb true
     run --rm --network bridge --network-alias x bb true
   `),
+  row("what every container has", `
+    once bb sh -c 'ls -a /; ls /etc; cut -d" " -f2 /proc/mounts | sort; ls -l /proc/self/fd | wc -l'
+  `),
   row("links", "run --rm --link nosuch:x bb true", {
     differs: { stderr: "links are not made any more" },
   }),
@@ -123,7 +126,7 @@ export const runs: readonly Row[] = [
       --mount type=tmpfs,target=/m,tmpfs-size=2m,tmpfs-mode=0700 bb sh -c 'touch /x; \
       touch /dev/shm/x /tmp/x /m/x; df -k /t /dev/shm /m; stat -c %a /t /tmp /m; \
       cp /bin/busybox /e/echo; /e/echo ran; cp /bin/busybox /tmp/echo; /tmp/echo ran; \
-      grep -E " /(t|e|m|tmp|dev/shm) " /proc/mounts'
+      grep -E " /(t|e|m|tmp|dev/shm) " /proc/mounts | sort'
     once --shm-size 0 bb df -k /dev/shm
     once --tmpfs t bb true
     once --tmpfs /t:nonsense=1 bb true

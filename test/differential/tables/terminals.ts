@@ -27,5 +27,5 @@ export const terminals: readonly Row[] = [
       attach --detach-keys nonsense one
       wait one
     `,
-  ], { mask: [/\u001b\[J/g, /^\/ # /gm, /\^X/g, /\/ # /g] }),
+  ], { mask: [/[^\n]*(?=read escape)/g, /\/ # /g, /\u001b\[J/g, /^(<masked>)+\r?\n/gm, /^(<masked>)+/gm] }),
 ]
