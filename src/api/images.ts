@@ -21,7 +21,7 @@ import { attempt, type Call, route } from "./route.ts"
 import { historyOf, imageInspect, imageSummary, knownAs } from "./schema/image.ts"
 import { json, jsonLines, streamed } from "./stream.ts"
 import { timeOf } from "./time.ts"
-import { whenTold } from "./told.ts"
+import { inBand, whenTold } from "./told.ts"
 
 /** Docker's words and numbers for a name that leads nowhere. */
 const named = ({ reason, name, cause }: ImageNameFault): ApiFault =>
@@ -84,13 +84,13 @@ const list = (call: Call) =>
       createdOf(filters, name))
     const [before, since] = times
     const until = yield* untilOf(filters)
-    const shown = images.filter((image) =>
+    const shown = yield* attempt(() => images.filter((image) =>
       labelsMatch(image.config.config.labels, filters.get("label")) &&
       (dangling === undefined || dangling === (image.tags.length === 0)) &&
       (before === null || created(image) < before!) &&
       (since === null || created(image) > since!) &&
       created(image) < until &&
-      knownAs(image, filters.get("reference")))
+      knownAs(image, filters.get("reference"))))
     const digests = queryBool(call.query, "digests", true)
     return json(shown.map((image) =>
       imageSummary(image, call.version, filters.get("reference"), digests)
@@ -149,6 +149,7 @@ const remove = ({ params, query }: Call) =>
     }),
   )
 
+/** Docker never gives a failed load a status: clients look for the error in the stream. */
 const load = ({ request, query }: Call) =>
   Effect.gen(function*() {
     const body = Stream.toAsyncIterableWith(request.stream, yield* Effect.context<never>())
@@ -156,7 +157,7 @@ const load = ({ request, query }: Call) =>
     const values = yield* whenTold(
       (tell: (news: PullNews) => void) => Effect.mapError(loadArchive(body, tell), pullFault),
       loadLines(quiet),
-    )
+    ).pipe(Effect.catch(({ message }) => Effect.succeed(Stream.make(inBand(message)))))
     return yield* jsonLines(request, values)
   })
 

@@ -11,12 +11,15 @@ export interface Identity {
   readonly uid: number
   readonly gid: number
   readonly groups: readonly number[]
+  /** What HOME is: `/` for someone without an entry. */
+  readonly home: string
 }
 
 interface PasswdEntry {
   readonly name: string
   readonly uid: number
   readonly gid: number
+  readonly home: string
 }
 
 interface GroupEntry {
@@ -38,10 +41,10 @@ const fieldsOf = (text: string | null): readonly (readonly string[])[] =>
 
 /** passwd(5). Lines whose IDs are no numbers are skipped: guessing 0 would make someone root. */
 const parsePasswd = (text: string | null): readonly PasswdEntry[] =>
-  fieldsOf(text).flatMap(([name = "", , uidText, gidText]) => {
+  fieldsOf(text).flatMap(([name = "", , uidText, gidText, , home = ""]) => {
     const uid = number(uidText)
     const gid = number(gidText)
-    return uid === null || gid === null ? [] : [{ name, uid, gid }]
+    return uid === null || gid === null ? [] : [{ name, uid, gid, home }]
   })
 
 /** group(5). */
@@ -81,7 +84,8 @@ export function identityOf(
       ? groups.filter(({ members }) => members.includes(entry.name)).map(({ gid }) => gid)
       : []
     const asked = yield* Result.all(additional.map((name) => additionalGroup(name, groups)))
-    return { uid, gid, groups: [...new Set([gid, ...listed, ...asked])] }
+    const home = entry?.home || "/"
+    return { uid, gid, groups: [...new Set([gid, ...listed, ...asked])], home }
   })
 }
 
@@ -117,5 +121,7 @@ function additionalGroup(
 ): Result.Result<number, UserFault> {
   const entry = entries.find(({ name, gid }) => name === group || String(gid) === group)
   const gid = entry?.gid ?? number(group)
-  return gid === null ? fail(`Unable to find group ${group}`) : inRange(gid)
+  return gid === null
+    ? fail(`Unable to find group ${group}: no matching entries in group file`)
+    : inRange(gid)
 }

@@ -55,6 +55,7 @@ const input = (over: Partial<Terms> = {}, rest: Partial<SpecInput> = {}): SpecIn
   initPath: "/usr/bin/docker-init",
   findDevices: (path) => HOST_DEVICES[path] ?? [],
   pidOf: (id) => (id === "other" ? 4711 : null),
+  sharesIpc: () => true,
   ...rest,
 })
 const rootfs = {
