@@ -50,7 +50,9 @@ export class EventsBody {
   readonly #store: StoreBody
   readonly #known = new Map<string, Known>()
   readonly #listeners = new Set<(event: EngineEvent) => void>()
-  /** Those whose process ended because a client stopped or restarted them, until they are cleaned. */
+  /**
+   * Those whose process ended because a client stopped or restarted them, until they are cleaned.
+   */
   readonly #stopped = new Set<string>()
   #kept: EngineEvent[] = []
 
