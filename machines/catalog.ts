@@ -8,7 +8,7 @@ import type { Noun } from "./words.ts"
 /** What the loop must know of a machine beside its chart. */
 export interface Definition {
   readonly machine: AnyStateMachine
-  /** Of the chart and its context: raised with a migration whenever an old snapshot would not fit. */
+  /** Of chart and context: raised with a migration whenever an old snapshot would not fit. */
   readonly version: number
   /** `migrations[n]` makes a snapshot of version n+1 from one of version n; pure. */
   readonly migrations: Readonly<Record<number, (snapshot: any) => any>>
@@ -29,7 +29,11 @@ const define = (machine: AnyStateMachine, requests: string[], creating: string[]
 /** Every machine of this engine, by noun. */
 export const CATALOG: Readonly<Record<Noun, Definition>> = {
   engine: define(engine, ["drain"], ["boot"]),
-  image: define(image, ["pull", "load", "tag", "remove", "abandon", "forget"], ["pull", "load", "tag", "remove"]),
+  image: define(
+    image,
+    ["pull", "load", "tag", "remove", "abandon", "forget"],
+    ["pull", "load", "tag", "remove"],
+  ),
   layer: define(layer, ["drop"], ["want"]),
   container: define(
     container,

@@ -9,6 +9,7 @@ export interface ContainerTerms {
   readonly retries: number
   readonly autoRemove: boolean
 }
+
 interface Memory extends ContainerTerms {
   /** What a client asked for that is not done yet; `stop` also silences the restart policy. */
   readonly wish: "none" | "run" | "stop" | "leave"
@@ -19,24 +20,31 @@ interface Memory extends ContainerTerms {
   /** In a row; the back-off grows with it. */
   readonly failures: number
 }
+
 interface Process {
   readonly pid: number
   /** Start time in clock ticks since boot: with the pid it names one process. */
   readonly startTicks: number
 }
+
 export type ContainerEvent =
-  | { type: "create"; terms: ContainerTerms; row: Cargo } // a client asks
+  // a client asks
+  | { type: "create"; terms: ContainerTerms; row: Cargo }
   | { type: "start" }
   | { type: "stop"; graceMs: number }
   | { type: "restart"; graceMs: number }
-  | { type: "kill"; signal: string; last: boolean } // last: the restart policy is silenced, as under dockerd
+  | { type: "kill"; signal: string; last: boolean } // last: it silences the policy, as in dockerd
   | { type: "pause" }
   | { type: "resume" }
   | { type: "rename"; name: string }
   | { type: "update"; terms: ContainerTerms; row: Cargo }
   | { type: "remove"; force: boolean }
-  | { type: "boot" } // the engine has come up
-  | ({ type: "started"; row: Cargo } & Process) // a hand answers
+  // the engine has come up
+  | { type: "boot" }
+  // and could not read what this machine was: what its row says; terms null: it has none
+  | { type: "reborn"; terms: ContainerTerms | null; ran: boolean }
+  // a hand answers
+  | ({ type: "started"; row: Cargo } & Process)
   | { type: "startFailed"; exitCode: number; cause: string }
   | { type: "exited"; exitCode: number; oomKilled: boolean; ranMs: number }
   | { type: "frozen" }
@@ -49,7 +57,7 @@ export type ContainerEvent =
 
 const PLAIN: ContainerTerms = { restart: "no", retries: 0, autoRemove: false }
 
-/** dockerd's restart manager: 100 ms, doubled after each failure, at most a minute, new after 10 s of running. */
+/** As in dockerd's restart manager: doubled after each failure, and new after a steady run. */
 const FIRST_BACKOFF_MS = 100
 const LONGEST_BACKOFF_MS = 60_000
 const STEADY_MS = 10_000
@@ -68,19 +76,28 @@ const { createMachine } = setup({
     "store.containerRestarting": command(), // counts
     "store.containerRename": command<{ name: string }>(),
     "store.containerUpdate": command<{ row: Cargo }>(),
-    "store.containerForget": command(), // the name, the image's lease: free from here on; total if repeated
+    "store.containerForget": command(), // frees its name and its image's lease; total if repeated
     // for the hands, after the commit. Whose container? The address rides with every command.
     "run.start": command(), // -> started | startFailed
-    "run.wait": command(), // -> exited; open as long as it runs: carried out again, it finds out what became of it
-    "run.signal": command<{ signal: "stop" | "kill" }>(), // no answer; to this very process, so twice does no harm
+    // Open as long as the process runs: carried out again, it finds out what became of it.
+    "run.wait": command(), // -> exited
+    // No answer. It goes to this very process, so that twice does no harm.
+    "run.signal": command<{ signal: "stop" | "kill" }>(),
     "run.kill": command<{ signal: string }>(), // once -> killed | killLost
     "run.freeze": command(), // -> frozen, or thawed where it failed: a hand answers what is true
     "run.thaw": command(), // -> thawed | frozen
-    "run.clean": command(), // -> cleaned; mounts, links, cgroup: every name follows from the container's id
+    // Mounts, links, cgroup: every name follows from the container's id.
+    "run.clean": command(), // -> cleaned
     "run.delete": command(), // -> deleted | deleteFailed
     // memory
-    agree: assign(({ event }) => (event.type === "create" || event.type === "update" ? { ...event.terms } : {})),
-    wishRun: assign({ wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"), failures: 0 }),
+    agree: assign(({ event }) =>
+      event.type === "create" || event.type === "update" || event.type === "reborn"
+        ? { ...event.terms }
+        : {}),
+    wishRun: assign({
+      wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"),
+      failures: 0,
+    }),
     wishAgain: assign({
       wish: ({ context }) => (context.wish === "leave" ? "leave" : "run"),
       graceMs: ({ event, context }) => (event.type === "restart" ? event.graceMs : context.graceMs),
@@ -103,6 +120,8 @@ const { createMachine } = setup({
   guards: {
     forced: ({ event }) => event.type === "remove" && event.force,
     last: ({ event }) => event.type === "kill" && event.last,
+    nameless: ({ event }) => event.type === "reborn" && event.terms === null,
+    ran: ({ event }) => event.type === "reborn" && event.ran,
     wanted: ({ context }) => context.wish === "run",
     stopWanted: ({ context }) => context.wish === "stop" || context.wish === "leave",
     // It will not come back: a client said so, or it was to go when its process ends.
@@ -113,32 +132,41 @@ const { createMachine } = setup({
     again: ({ context: c }) =>
       c.wish === "none" && !c.quiet &&
       (c.restart === "always" || c.restart === "unless-stopped" ||
-        (c.restart === "on-failure" && c.exitCode !== 0 && (c.retries === 0 || c.failures < c.retries))),
+        (c.restart === "on-failure" && c.exitCode !== 0 &&
+          (c.retries === 0 || c.failures < c.retries))),
   },
   delays: {
     grace: ({ context }) => context.graceMs,
-    backoff: ({ context }) => Math.min(FIRST_BACKOFF_MS * 2 ** (context.failures - 1), LONGEST_BACKOFF_MS),
+    backoff: ({ context }) =>
+      Math.min(FIRST_BACKOFF_MS * 2 ** (context.failures - 1), LONGEST_BACKOFF_MS),
   },
 })
 
+/** What an action is given that is taken on one type of event only. */
+interface On<Type extends ContainerEvent["type"]> {
+  readonly event: Extract<ContainerEvent, { type: Type }>
+}
+
+const renamed = {
+  type: "store.containerRename" as const,
+  params: ({ event }: On<"rename">) => ({ name: event.name }),
+}
+const updated = {
+  type: "store.containerUpdate" as const,
+  params: ({ event }: On<"update">) => ({ row: event.row }),
+}
 const killIt = {
   type: "run.kill" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "kill" }> }) => ({ signal: event.signal }),
+  params: ({ event }: On<"kill">) => ({ signal: event.signal }),
 }
 const kill = [{ guard: "last" as const, actions: ["hush" as const, killIt] }, { actions: killIt }]
-const remembered = { // what is asked while a short hand is at work; honoured on its answer
+
+/** What is asked while a short hand is at work; honoured on its answer. */
+const remembered = {
   stop: { actions: "wishStop" },
   restart: { actions: "wishAgain" },
   remove: { guard: "forced", actions: "wishLeave" },
 } as const
-const renamed = {
-  type: "store.containerRename" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "rename" }> }) => ({ name: event.name }),
-}
-const updated = {
-  type: "store.containerUpdate" as const,
-  params: ({ event }: { event: Extract<ContainerEvent, { type: "update" }> }) => ({ row: event.row }),
-}
 
 /**
  * One container's life. A short hand (start, freeze, clean) is never cancelled: what is asked
@@ -159,9 +187,17 @@ export const container = createMachine({
       on: {
         rename: undefined,
         update: undefined,
+        reborn: [
+          { guard: "nameless", target: "cleaning", actions: "wishLeave" },
+          { guard: "ran", target: "running", actions: "agree" }, // what became of it is found out
+          { target: "failing", actions: "agree" },
+        ],
         create: {
           target: "created",
-          actions: ["agree", { type: "store.containerCreate", params: ({ event }) => ({ row: event.row }) }],
+          actions: [
+            "agree",
+            { type: "store.containerCreate", params: ({ event }) => ({ row: event.row }) },
+          ],
         },
       },
     },
@@ -181,7 +217,7 @@ export const container = createMachine({
             params: ({ event: { pid, startTicks, row } }) => ({ pid, startTicks, row }),
           },
         },
-        startFailed: { // what was half made is cleaned away; no restart policy applies, as in dockerd
+        startFailed: { // what is half made is cleaned away; no restart policy, as in dockerd
           target: "failing",
           actions: {
             type: "store.containerExited",
@@ -202,7 +238,7 @@ export const container = createMachine({
             "judge",
             {
               type: "store.containerExited",
-              params: ({ event }) => ({ exitCode: event.exitCode, oomKilled: event.oomKilled, cause: "" }),
+              params: ({ event: { exitCode, oomKilled } }) => ({ exitCode, oomKilled, cause: "" }),
             },
           ],
         },
@@ -213,7 +249,10 @@ export const container = createMachine({
       states: {
         up: {
           tags: "settled",
-          always: [{ guard: "stopWanted", target: "stopping" }, { guard: "wanted", target: "stopping" }],
+          always: [
+            { guard: "stopWanted", target: "stopping" },
+            { guard: "wanted", target: "stopping" },
+          ],
           on: {
             stop: { target: "stopping", actions: "wishStop" },
             restart: { target: "stopping", actions: "wishAgain" },
@@ -224,16 +263,19 @@ export const container = createMachine({
           entry: "run.freeze",
           on: { ...remembered, frozen: "paused", thawed: "up" },
         },
-        paused: {
+        paused: { // a frozen process takes no signal: it is thawed first
           tags: ["settled", "paused"],
           always: [
             { guard: "stopWanted", target: "thawing" },
             { guard: "wanted", target: "thawing" },
             { guard: "quiet", target: "thawing" },
           ],
-          on: { ...remembered, resume: "thawing" }, // a frozen process takes no signal: it is thawed first
+          on: { ...remembered, resume: "thawing" },
         },
-        thawing: { entry: "run.thaw", on: { ...remembered, frozen: "paused", thawed: "up" } },
+        thawing: {
+          entry: "run.thaw",
+          on: { ...remembered, frozen: "paused", thawed: "up" },
+        },
         stopping: {
           entry: {
             type: "run.signal",
@@ -299,7 +341,10 @@ export const container = createMachine({
         boot: { guard: "always", target: "starting", actions: "wishRun" },
       },
     },
-    removing: { entry: "run.delete", on: { deleted: "removed", deleteFailed: "dead", remove: { actions: "heard" } } },
+    removing: {
+      entry: "run.delete",
+      on: { deleted: "removed", deleteFailed: "dead", remove: { actions: "heard" } },
+    },
     dead: { tags: "settled", on: { remove: "removing" } },
     removed: { type: "final", entry: "store.containerForget" },
   },

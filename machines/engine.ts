@@ -12,10 +12,11 @@ export type EngineEvent =
 const { createMachine } = setup({
   types: { events: {} as EngineEvent, tags: {} as "settled" },
   actions: {
-    "engine.recover": command(), // -> recovered; what nothing names is swept, containers hear `boot`
+    // What nothing names is swept, and containers hear `boot`.
+    "engine.recover": command(), // -> recovered
     "engine.reclaim": command(), // -> reclaimed; parked pulls give their room back
-    heard: assign({}),
     "engine.drain": command(), // -> drained; running containers are left alone
+    heard: assign({}), // taken, and nothing changes: xstate refuses a transition without an action
   },
 })
 
@@ -33,7 +34,10 @@ export const engine = createMachine({
       entry: "engine.reclaim",
       on: { reclaimed: "up", drain: "draining", spaceShort: { actions: "heard" } },
     },
-    draining: { entry: "engine.drain", on: { drained: "down", recovered: { actions: "heard" }, reclaimed: { actions: "heard" } } },
+    draining: {
+      entry: "engine.drain",
+      on: { drained: "down", recovered: { actions: "heard" }, reclaimed: { actions: "heard" } },
+    },
     down: { tags: "settled" },
   },
 })

@@ -1,6 +1,6 @@
 import { assign, setup } from "xstate"
 import type { Failure, LayerSource } from "./layer.ts"
-import { type Address, command } from "./words.ts"
+import { type Address, command, type Message } from "./words.ts"
 
 /** One layer an image in the making needs. */
 export interface Needed {
@@ -25,19 +25,22 @@ interface Memory {
 }
 
 export type ImageEvent =
-  | { type: "pull"; reference: string; platform: string | null } // a client asks; also to join one
+  // a client asks
+  | { type: "pull"; reference: string; platform: string | null } // also to join one
   | { type: "load"; imageId: string; layers: readonly Needed[]; row: Cargo }
   | { type: "abandon" } // its last client has been gone for the grace
   | { type: "remove"; row: Cargo }
   | { type: "tag"; row: Cargo }
   | { type: "forget" } // parked, and its room is needed
-  | { type: "resolved"; imageId: string; digest: string; layers: readonly Needed[]; row: Cargo } // answers
+  // the engine has come up, and could not read what this machine was
+  | { type: "reborn" }
+  // a hand answers
+  | { type: "resolved"; imageId: string; digest: string; layers: readonly Needed[]; row: Cargo }
   | { type: "present"; imageId: string; digest: string; row: Cargo }
   | ({ type: "resolveFailed" } & Failure)
-  | { type: "layerReady"; from: Address } // layers tell
+  // layers tell
+  | { type: "layerReady"; from: Address }
   | ({ type: "layerFailed"; from: Address } & Failure)
-
-type Message = { readonly to: Address; readonly event: { readonly type: string } & Record<string, unknown> }
 
 const wantEach = (layers: readonly Needed[]): { messages: Message[] } => ({
   messages: layers.map(({ address, source }) => ({ to: address, event: { type: "want", source } })),
@@ -47,15 +50,21 @@ const { createMachine } = setup({
   types: { context: {} as Memory, events: {} as ImageEvent, tags: {} as "settled" },
   actions: {
     // Config, manifest and layer list are kept, and every layer is leased, before one is fetched.
-    "store.imageStaged": command<{ imageId: string; digest: string; layers: Address[]; row: Cargo }>(),
-    "store.imageReady": command<{ imageId: string }>(), // the image, its layers and its tag become visible
+    "store.imageStaged": command<{
+      imageId: string
+      digest: string
+      layers: Address[]
+      row: Cargo
+    }>(),
+    "store.imageReady": command<{ imageId: string }>(), // image, layers and tag become visible
     "store.imagePresent": command<{ row: Cargo }>(), // it was here all along: only the names move
     "store.imageUnstaged": command(), // leases and staged rows go
     "store.imageTagged": command<{ row: Cargo }>(),
     "store.imageRemoved": command<{ row: Cargo }>(), // refused while a container uses it
     "tell.each": command<{ messages: Message[] }>(),
     "loop.cancel": command<{ command: "image.resolve" }>(),
-    "image.resolve": command<{ reference: string; platform: string | null }>(), // -> resolved | present | resolveFailed
+    // -> resolved | present | resolveFailed
+    "image.resolve": command<{ reference: string; platform: string | null }>(),
     "layer.sweep": command(), // no answer: asks each layer that nothing names to go
     heard: assign({}), // taken, and nothing changes: xstate refuses a transition without an action
     aim: assign(({ event, context }) =>
@@ -92,8 +101,11 @@ const { createMachine } = setup({
       event.type === "layerReady" && context.pending.every((one) => one === event.from),
     // Credentials are never on the disk: a pull resumed after a crash may have lost them.
     credentialsLost: ({ event }) =>
-      (event.type === "resolveFailed" || event.type === "layerFailed") && event.reason === "credentials",
-    noSpace: ({ event }) => event.type === "layerFailed" && event.reason === "noSpace",
+      (event.type === "resolveFailed" || event.type === "layerFailed") &&
+      event.reason === "credentials",
+    noSpace: ({ event }) =>
+      (event.type === "resolveFailed" || event.type === "layerFailed") &&
+      event.reason === "noSpace",
   },
   delays: { patience: 24 * 60 * 60 * 1000 },
 })
@@ -141,6 +153,7 @@ export const image = createMachine({
     absent: {
       on: {
         pull: { target: "resolving", actions: "aim" },
+        reborn: "forgotten",
         load: [...begin],
         tag: {
           target: "settled",
@@ -176,6 +189,7 @@ export const image = createMachine({
         },
         resolveFailed: [
           { guard: "credentialsLost", target: "parked", actions: "blame" },
+          { guard: "noSpace", target: "failed", actions: ["blame", tellShort] },
           { target: "failed", actions: "blame" },
         ],
       },

@@ -1,5 +1,5 @@
 import { assign, setup } from "xstate"
-import { type Address, command } from "./words.ts"
+import { type Address, command, type Message } from "./words.ts"
 
 /** Where the bytes come from: opaque here, it only passes through from the image to the hand. */
 export interface LayerSource {
@@ -13,7 +13,7 @@ export interface Failure {
   readonly cause: string
 }
 
-/** Reasons after which what has arrived is still good, and the next one who wants it goes on from there. */
+/** After these, what has arrived is still good: the next one who wants it goes on from there. */
 const KEEPABLE = ["unauthorized", "credentials", "notFound", "unreachable", "lost", "noSpace"]
 
 interface Memory {
@@ -23,32 +23,42 @@ interface Memory {
 }
 
 export type LayerEvent =
-  | { type: "want"; source: LayerSource; from: Address } // an image needs it: also what creates it
-  | { type: "unwant"; from: Address } // an image no longer does
-  | { type: "drop" } // the sweep asks: nothing names it any more
-  | { type: "fetched"; bytes: number; tarBytes: number; entries: number } // hands answer
+  // an image tells
+  | { type: "want"; source: LayerSource; from: Address } // it needs the layer: also what creates it
+  | { type: "unwant"; from: Address } // it no longer does
+  // the sweep asks
+  | { type: "drop" } // nothing names it any more
+  // the engine has come up, and could not read what this machine was: what rows and leases say
+  | { type: "reborn"; whole: boolean; waiters: readonly Address[] }
+  // a hand answers
+  | { type: "fetched"; bytes: number; tarBytes: number; entries: number }
   | ({ type: "fetchFailed" } & Failure)
   | { type: "dropped" }
   | { type: "dropFailed"; cause: string }
 
-type Message = { readonly to: Address; readonly event: { readonly type: string } & Record<string, unknown> }
-
-const tellEach = (waiters: readonly Address[], event: Message["event"]): { messages: Message[] } => ({
+const tellEach = (
+  waiters: readonly Address[],
+  event: Message["event"],
+): { messages: Message[] } => ({
   messages: waiters.map((to) => ({ to, event })),
 })
 
 const { createMachine } = setup({
   types: { context: {} as Memory, events: {} as LayerEvent, tags: {} as "settled" },
   actions: {
+    // store.*: rows changed inside this very transaction
     "store.layerStaged": command(), // a row with a directory of its own, not ready
-    "store.layerReady": command<{ bytes: number; tarBytes: number }>(), // and its checkpoint is gone
+    "store.layerReady": command<{ bytes: number; tarBytes: number }>(), // its checkpoint is gone
     "store.layerDropping": command(), // refused while anything names the layer
     "store.layerUnready": command(), // its checkpoint is forgotten before its files are
     "store.layerForget": command(),
+    // for the loop itself
     "tell.each": command<{ messages: Message[] }>(),
     "loop.cancel": command<{ command: "layer.fetch" }>(),
-    "layer.fetch": command<{ source: LayerSource }>(), // -> fetched | fetchFailed; goes on from its checkpoint
+    // for the hands, after the commit. A fetch goes on from its checkpoint, if it has one.
+    "layer.fetch": command<{ source: LayerSource }>(), // -> fetched | fetchFailed
     "layer.drop": command(), // -> dropped | dropFailed
+    // memory
     join: assign({
       waiters: ({ context, event }) =>
         event.type !== "want" || context.waiters.includes(event.from)
@@ -58,7 +68,9 @@ const { createMachine } = setup({
     }),
     leave: assign({
       waiters: ({ context, event }) =>
-        event.type === "unwant" ? context.waiters.filter((one) => one !== event.from) : context.waiters,
+        event.type === "unwant"
+          ? context.waiters.filter((one) => one !== event.from)
+          : context.waiters,
     }),
     disband: assign({ waiters: [] }),
   },
@@ -66,10 +78,19 @@ const { createMachine } = setup({
     last: ({ context, event }) =>
       event.type === "unwant" && context.waiters.every((one) => one === event.from),
     awaited: ({ context }) => context.waiters.length > 0,
+    whole: ({ event }) => event.type === "reborn" && event.whole,
     keepable: ({ event }) => event.type === "fetchFailed" && KEEPABLE.includes(event.reason),
   },
   delays: { again: 60_000 },
 })
+
+/** The images whose leases say that they wait: where it came from is forgotten, so some in vain. */
+const tellWaiters = {
+  type: "tell.each" as const,
+  params: ({ event: { waiters, whole } }: { event: Extract<LayerEvent, { type: "reborn" }> }) =>
+    tellEach(waiters, whole ? { type: "layerReady" } : LOST),
+}
+const LOST = { type: "layerFailed", reason: "lost", cause: "the engine forgot where it came from" }
 
 const failed = [
   {
@@ -83,7 +104,8 @@ const failed = [
 /**
  * One layer's life on this disk. Images tell it `want`; it tells each of them `layerReady` or
  * `layerFailed`. Two pulls of one layer share one fetch, and nobody owns anybody: whether a ready
- * layer is still needed is for the store to say (`store.layerDropping` refuses), not for this memory.
+ * layer is still needed is for the store to say (`store.layerDropping` refuses), not for this
+ * memory.
  */
 export const layer = createMachine({
   id: "layer",
@@ -91,7 +113,15 @@ export const layer = createMachine({
   context: { waiters: [], source: null },
   initial: "absent",
   states: {
-    absent: { on: { want: { target: "fetching", actions: ["join", "store.layerStaged"] } } },
+    absent: {
+      on: {
+        want: { target: "fetching", actions: ["join", "store.layerStaged"] },
+        reborn: [
+          { guard: "whole", target: "ready", actions: tellWaiters },
+          { target: "parked", actions: tellWaiters },
+        ],
+      },
+    },
     fetching: {
       entry: {
         type: "layer.fetch",

@@ -1,10 +1,13 @@
 import type { AnyStateMachine, EventFromLogic, ExecutableActionObject, StateMachine } from "xstate"
 
-/** The nouns that have a machine. An address is `<noun>/<key>`; the engine's own is just `engine`. */
+/** The nouns that have a machine. An address is `<noun>/<key>`; the engine's is just `engine`. */
 export const NOUNS = ["engine", "image", "layer", "container"] as const
 export type Noun = (typeof NOUNS)[number]
 
-/** Where a machine lives: `container/4f2c…`, `layer/sha256:9b1….bottom`, `image/docker.io/library/busybox:latest`. */
+/**
+ * Where a machine lives: `container/4f2c…`, `layer/sha256:9b1….bottom`,
+ * `image/docker.io/library/busybox:latest`.
+ */
 export type Address = string
 
 /** The noun of an address. */
@@ -14,8 +17,8 @@ export const nounOf = (address: Address): Noun => address.split("/", 1)[0] as No
 export const keyOf = (address: Address): string => address.slice(address.indexOf("/") + 1)
 
 /**
- * The address of a layer. A layer is kept per diff ID *and* whether it is an image's lowest, because
- * a whiteout is a device in one and only a record in the other (storage.md 3 of the design).
+ * The address of a layer. A layer is kept per diff ID *and* whether it is an image's lowest: a
+ * whiteout is only a record there, and a device in any other.
  */
 export const layerAddress = (diffId: string, bottom: boolean): Address =>
   `layer/${diffId}${bottom ? ".bottom" : ""}`
@@ -26,13 +29,25 @@ export const command = <Params extends object | undefined = undefined>() =>
 
 /** The commands of a machine, told apart by `type`. (xstate's own type merges them into one.) */
 export type CommandOf<M extends AnyStateMachine> =
-  M extends StateMachine<any, any, any, any, infer Action, any, any, any, any, any, any, any, any, any, any>
+  M extends StateMachine<
+    any, any, any, any, infer Action, any, any, any, any, any, any, any, any, any, any
+  >
     ? Extract<Action, { type: `${string}.${string}` }>
     : never
 
 /** One function for each command of a room: a missing or misspelt one does not compile. */
-export type Hands<M extends AnyStateMachine, Room extends string, Result = EventFromLogic<M> | void> = {
+export type Hands<
+  M extends AnyStateMachine,
+  Room extends string,
+  Result = EventFromLogic<M> | void,
+> = {
   [C in CommandOf<M> as C["type"] & `${Room}.${string}`]: (params: C["params"]) => Result
+}
+
+/** What one machine says to another. */
+export interface Message {
+  readonly to: Address
+  readonly event: { readonly type: string } & Readonly<Record<string, unknown>>
 }
 
 /** A timer a machine asks to be set or cancelled; `event` is what comes back when it is due. */

@@ -13,25 +13,28 @@ const wantsRoot = process.env.CI === "true"
 /** Debian leaves these out of PATH for some ways to become root. */
 const SYSTEM_PATHS = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
 
-/** Which Debian package brings a command; any one of the commands of a row is enough. */
+/** Which Debian package brings a command. */
 const PACKAGES = [
-  { package: "conmon", commands: ["conmon"] },
-  { package: "crun", commands: ["crun", "runc"] },
-  { package: "nftables", commands: ["nft"] },
-  { package: "iproute2", commands: ["ip"] },
-  { package: "busybox-static", commands: ["busybox"] },
-  { package: "docker-registry", commands: ["docker-registry"] },
-  { package: "e2fsprogs", commands: ["mkfs.ext4"] },
-  { package: "xfsprogs", commands: ["mkfs.xfs"] },
-  { package: "mount", commands: ["losetup"] },
-  { package: "procps", commands: ["ps"] },
-  { package: "docker.io", commands: ["docker"] },
-  { package: "docker.io", commands: ["dockerd"] },
-  { package: "debootstrap", commands: ["debootstrap"] },
+  { package: "conmon", command: "conmon" },
+  { package: "crun", command: "crun" },
+  { package: "runc", command: "runc" },
+  { package: "nftables", command: "nft" },
+  { package: "iproute2", command: "ip" },
+  { package: "busybox-static", command: "busybox" },
+  { package: "docker-registry", command: "docker-registry" },
+  { package: "e2fsprogs", command: "mkfs.ext4" },
+  { package: "xfsprogs", command: "mkfs.xfs" },
+  { package: "mount", command: "losetup" },
+  { package: "procps", command: "ps" },
+  { package: "strace", command: "strace" },
+  { package: "docker.io", command: "docker" },
+  { package: "docker.io", command: "dockerd" },
+  { package: "debootstrap", command: "debootstrap" },
 ]
 const ENGINE = ["conmon", "crun", "nft", "ps"]
 const TESTED = [
-  ...ENGINE, "ip", "busybox", "mkfs.ext4", "mkfs.xfs", "losetup", "docker", "docker-registry",
+  ...ENGINE, "runc", "ip", "busybox", "mkfs.ext4", "mkfs.xfs", "losetup", "docker",
+  "docker-registry", "strace",
 ]
 
 const TYPES = { name: "types", argv: ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"] }
@@ -143,8 +146,7 @@ const installDebian = (names) => {
 /** Installs the system packages a task needs; without root it says which are missing. */
 const installSystem = (needs) => {
   const missing = PACKAGES
-    .filter(({ commands }) => commands.some((command) => needs.includes(command)))
-    .filter(({ commands }) => !commands.some(has))
+    .filter(({ command }) => needs.includes(command) && !has(command))
     .map((row) => row.package)
     .filter((name, at, all) => all.indexOf(name) === at)
   if (missing.length === 0) return

@@ -7,10 +7,12 @@ import { serve } from "./api/server.ts"
 import { listenersOf } from "./daemon/listeners.ts"
 import { logging } from "./daemon/logging.ts"
 import { type Live, reloading, untilSignalled, watchdog } from "./daemon/service.ts"
+import { openStore } from "./daemon/store.ts"
 import { bootEngine, shutdown } from "./engine/boot.ts"
 import { defaultsOf } from "./engine/defaults.ts"
 import { Events } from "./engine/events.ts"
 import { Keyring } from "./engine/keyring.ts"
+import { keepLogs } from "./engine/log-keeper.ts"
 import { Loop, makeLoop } from "./engine/loop.ts"
 import { networksLinux } from "./engine/bridge.ts"
 import { Paths, pathsOf } from "./engine/paths.ts"
@@ -18,7 +20,8 @@ import { plannerLinux } from "./engine/plans.ts"
 import { ProgressBoard, ProgressBody } from "./engine/progress.ts"
 import { Registries, registriesOf } from "./engine/registries.ts"
 import { Watchers } from "./engine/requests/pull.ts"
-import { bootId, claimDataRoot } from "./kernel/data-root.ts"
+import { Ballast } from "./kernel/ballast.ts"
+import { claimDataRoot } from "./kernel/data-root.ts"
 import { Directories } from "./kernel/directories.ts"
 import { notify } from "./kernel/notify.ts"
 import { claimPidfile } from "./kernel/pidfile.ts"
@@ -27,10 +30,13 @@ import { bodyLinux as runtimeLinux } from "./kernel/runtime-linux.ts"
 import { Wal } from "./kernel/wal.ts"
 import { ENGINE_VERSION } from "./api/version.ts"
 import { textOf } from "./kernel/machine.ts"
-import { bodyLinux as carrierLinux, CARRIER_DEFAULTS, waitForOrphans } from "./layers/carrier-linux.ts"
+import {
+  bodyLinux as carrierLinux,
+  CARRIER_DEFAULTS,
+  waitForOrphans,
+} from "./layers/carrier-linux.ts"
 import { readSettings } from "./settings.ts"
-import { Database } from "./store/database.ts"
-import { Store, StoreBody } from "./store/store.ts"
+import { Store, type StoreBody } from "./store/store.ts"
 
 /** What this process was started as, so that it can start its own child. */
 export interface Program {
@@ -48,17 +54,12 @@ const fatal = (cause: unknown): never => {
   process.exit(70)
 }
 
-const storeLayer = (path: string) =>
-  Layer.effect(
-    Store,
-    Effect.acquireRelease(
-      Effect.sync(() => new StoreBody(new Database(path))),
-      (store) => Effect.sync(() => store.db.close()),
-    ),
-  )
-
 /** Every door of a real machine, and the loop between them. */
-const world = (live: Live, program: Program, boot: { boot: number }, store: StoreBody) => {
+const world = (
+  live: Live,
+  program: Program,
+  { store, boot }: { readonly store: StoreBody; readonly boot: number },
+) => {
   const { settings } = live
   const { dataRoot, execRoot } = settings
   const doors = Layer.mergeAll(
@@ -85,9 +86,22 @@ const world = (live: Live, program: Program, boot: { boot: number }, store: Stor
     Layer.mergeAll(plannerLinux(settings), networksLinux(settings)),
     doors,
   )
-  const loop = Layer.provideMerge(Layer.effect(Loop, makeLoop(boot.boot, fatal)), plans)
+  const loop = Layer.provideMerge(Layer.effect(Loop, makeLoop(boot, fatal)), plans)
   return Layer.provideMerge(Events.body, loop)
 }
+
+/** Takes requests until a signal ends it; when its scope closes, nobody is listened to any more. */
+const serving = (live: Live, asked: Fiber.Fiber<NodeJS.Signals>) =>
+  Effect.gen(function*() {
+    const { settings } = live
+    yield* serve(apiRoutes(() => live.settings, defaultsOf(settings)), listenersOf(settings))
+    notify("READY=1")
+    yield* Effect.forkScoped(watchdog)
+    yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
+    const signal = yield* Fiber.join(asked)
+    yield* Effect.logInfo(`${signal}: the engine ends; containers go on`)
+    notify("STOPPING=1")
+  })
 
 /** The daemon from its start to its end; fails with what kept it from starting. */
 export const daemon = (live: Live, program: Program) =>
@@ -101,26 +115,21 @@ export const daemon = (live: Live, program: Program) =>
     yield* claimPidfile(settings.pidfile)
     yield* claimDataRoot(dataRoot)
     yield* waitForOrphans(`${dataRoot}/child.lock`)
-    const store = yield* Layer.build(storeLayer(`${dataRoot}/engine.db`))
-    const body = yield* Effect.provide(Store, store)
-    const boot = body.journal.boot(process.env["BALENA_ENGINE_BOOT_ID"] ?? bootId())
+    const opened = yield* openStore(`${dataRoot}/engine.db`)
     yield* Effect.provide(
       Effect.gen(function*() {
-        yield* bootEngine(boot.reboot)
-        yield* serve(apiRoutes(() => live.settings, defaultsOf(settings)), listenersOf(settings))
-        notify("READY=1")
-        yield* Effect.forkScoped(watchdog)
-        yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
-        const signal = yield* Fiber.join(asked)
-        yield* Effect.logInfo(`${signal}: the engine ends; containers go on`)
-        notify("STOPPING=1")
+        yield* bootEngine(opened.reboot)
+        yield* Effect.forkScoped(keepLogs)
+        yield* Effect.scoped(serving(live, asked))
         yield* shutdown
       }),
-      world(live, program, boot, body),
+      world(live, program, opened),
     )
-  }))
+  }).pipe(Effect.provide(Ballast.bodyLinux(`${live.settings.dataRoot}/ballast`))))
 
-/** Runs the daemon as its command line says. Answers the exit code: 0 after SIGTERM, 1 if it cannot. */
+/**
+ * Runs the daemon as its command line says. Answers the exit code: 0 after SIGTERM, 1 if it cannot.
+ */
 export const main = async (words: readonly string[], program: Program): Promise<number> => {
   const read = readSettings(words, textOf)
   if (Result.isFailure(read)) {

@@ -36,9 +36,9 @@ const engineIn = (rig: Rig): Engine => ({
 })
 
 /**
- * Makes a device. Its disk is an ext4 in a file whose copy, taken at any instant, is what a power cut
- * at that instant leaves behind; where this machine has no loop devices or no XFS, its disk is a
- * directory, and a power cut only kills.
+ * Makes a device. Its disk is an ext4 in a file whose copy, taken at any instant, is what a power
+ * cut at that instant leaves behind; where this machine has no loop devices or no XFS, its disk is
+ * a directory, and a power cut only kills.
  */
 export const makeDevice = async (rig: Rig, imageMiB: number): Promise<Device> => {
   const stack = new AsyncDisposableStack()

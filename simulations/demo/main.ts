@@ -9,8 +9,8 @@ import { BALENAD } from "./terminal.ts"
 
 const USAGE = `Usage: npm start [-- --size MIB]
 
-Plays an update of a device over a bad link, and cuts its power in the middle. Needs root. All that is
-made lies in a directory below the temporary one, and is gone afterwards.
+Plays an update of a device over a bad link, and cuts its power in the middle. Needs root. All that
+is made lies in a directory below the temporary one, and is gone afterwards.
 
   --size MIB  how large the two images are, unpacked (140)
 `

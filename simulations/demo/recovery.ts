@@ -1,6 +1,7 @@
 import { askJson } from "../bench/engines/docker.ts"
 import { imageId } from "../images/image.ts"
-import { verifyImages, waitFor } from "../powercut/scenario.ts"
+import { waitFor } from "../powercut/scenario.ts"
+import { verifyImages } from "../powercut/verify.ts"
 import { fatesSince, nameOf } from "./stage.ts"
 import { step, type Telling } from "./telling.ts"
 import type { Terminal } from "./terminal.ts"
@@ -50,7 +51,7 @@ export const runSecond = async (
   const { stage: { changed, repository, v2 }, screen } = telling
   const [layer] = changed
   step(telling, "v2 runs")
-  screen.say("how its layer came to be: the first start of the engine began it, the second ended it")
+  screen.say("its layer, in the journal: begun by the first start of the engine, ended by the second")
   await type(["dist/balena", "debug", "machines", `layer/${nameOf(layer!)}`, "--history"])
   const whole = await verifyImages(socket)
   if (!whole.includes(imageId(v2))) throw new Error("v2 is not among the images")

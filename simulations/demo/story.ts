@@ -30,8 +30,8 @@ const introduce = (telling: Telling): void => {
     screen.say("the device's disk is an ext4 of its own; a copy of it, taken in one instant, is")
     screen.say("what a power cut in that instant leaves behind")
   } else {
-    screen.say("the device's disk is a directory here, and its power cut a SIGKILL of all processes:")
-    screen.say(`what the kernel has not written yet survives that. A real cut needs more (${whyOnlyKilled})`)
+    screen.say("the device's disk is a directory, and its power cut a SIGKILL of all processes: what")
+    screen.say(`the kernel has yet to write survives that. No real one, because ${whyOnlyKilled}`)
   }
   const same = v2.layers.length - changed.length
   screen.say(`v1 and v2 of an application: ${sizeMiB} MiB in ${count(v1.layers.length, "layer")}, `

@@ -5,7 +5,12 @@ import type { Facts } from "./telling.ts"
 import { count, grouped, megabytes, percent, seconds } from "./words.ts"
 
 /** Says in words and numbers what happened. */
-export const summarise = (screen: Screen, stage: Stage, facts: Facts, allMs: number): void => {
+export const summarise = (
+  screen: Screen,
+  stage: Stage,
+  facts: Facts,
+  allMs: number,
+): void => {
   const { changed, device, v2 } = stage
   const { before, after, v1Bytes, v1Ms, startMs, againMs, wholeMs } = facts
   const need = needed(stage)

@@ -33,7 +33,7 @@ const busyboxLayer = async (
 
 const MIB = 2 ** 20
 
-/** The parts of the demonstration's image, in pieces, and where in the interpreter they are found. */
+/** The parts of the demonstration's image, in pieces, and where in the interpreter they are. */
 const LIBRARIES = { name: "usr/lib/app", from: 17, count: 11 }
 const DATA = { name: "app/data", from: 0, count: 12 }
 const PROGRAM = { name: "app/bin", from: 12, count: 5 }

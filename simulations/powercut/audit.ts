@@ -1,12 +1,23 @@
+import { createHash } from "node:crypto"
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import Database from "better-sqlite3"
+
+/** A layer that its row says is ready. */
+export interface LayerPlace {
+  readonly address: string
+  readonly diffId: string
+  readonly directory: string
+}
 
 /** What a data root holds, read while no daemon has it. */
 export interface Audit {
   /** Addresses and snapshots of the machines that live. */
   readonly machines: ReadonlyMap<string, { readonly value: unknown }>
   readonly images: readonly string[]
+  readonly layers: readonly LayerPlace[]
+  /** Images that are shown and are not whole, as far as rows can tell. */
+  readonly unsound: readonly string[]
   /** What is on the disk without a row, or in a row without being on the disk. */
   readonly leaks: readonly string[]
   /** Rows of what is not finished: commands, checkpoints, staged images. */
@@ -29,8 +40,8 @@ const hasTables = (db: Database.Database): boolean =>
   db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'machine'").get() !== undefined
 
 /**
- * Reads the database of a data root on a copy (`scratch` is a directory for it). Throws where SQLite
- * finds it damaged; null where there is none yet.
+ * Reads the database of a data root on a copy (`scratch` is a directory for it). Throws where
+ * SQLite finds it damaged; null where there is none yet.
  */
 export const audit = (dataRoot: string, scratch: string): Audit | null => {
   const db = openCopy(dataRoot, scratch)
@@ -54,9 +65,15 @@ const auditOf = (db: Database.Database, dataRoot: string): Audit => {
   return {
     machines: new Map(rows.map(({ address, snapshot }) => [address, JSON.parse(snapshot)])),
     images: column("SELECT id FROM image"),
+    layers: placesOf(db, dataRoot),
+    unsound: column<string>("SELECT id FROM image").flatMap((id) => faultsOf(db, id)),
     leaks: [
       ...differences("overlay2", layers, join(dataRoot, "overlay2")),
-      ...differences("containers", column("SELECT id FROM container"), join(dataRoot, "containers")),
+      ...differences(
+        "containers",
+        column("SELECT id FROM container"),
+        join(dataRoot, "containers"),
+      ),
       ...differences("tmp", [], join(dataRoot, "tmp")),
       ...column<string>(`SELECT 'lease of ' || kept || ' by ' || holder FROM lease
         WHERE holder NOT IN (SELECT address FROM machine)`),
@@ -68,6 +85,32 @@ const auditOf = (db: Database.Database, dataRoot: string): Audit => {
       ...column<string>("SELECT 'not ready: ' || address FROM layer WHERE ready = 0"),
     ],
   }
+}
+
+const placesOf = (db: Database.Database, dataRoot: string): readonly LayerPlace[] => {
+  const rows = db.prepare("SELECT id, address, diff_id FROM layer WHERE ready = 1").all() as {
+    id: number
+    address: string
+    diff_id: string
+  }[]
+  return rows.map(({ id, address, diff_id: diffId }) => ({
+    address,
+    diffId,
+    directory: join(dataRoot, "overlay2", id.toString(36)),
+  }))
+}
+
+/** An image is the digest of its config, and stands on ready layers of the diff IDs named there. */
+const faultsOf = (db: Database.Database, id: string): readonly string[] => {
+  const config = db.prepare("SELECT config FROM image WHERE id = ?").pluck().get(id) as Buffer
+  const found = db.prepare(`SELECT diff_id FROM image_layer JOIN layer ON address = layer
+    WHERE image = ? AND ready = 1 ORDER BY position`).pluck().all(id)
+  const { rootfs } = JSON.parse(config.toString()) as { rootfs: { diff_ids: readonly string[] } }
+  const digest = createHash("sha256").update(config).digest("hex")
+  return [
+    ...(id === `sha256:${digest}` ? [] : [`the config of ${id} hashes to ${digest}`]),
+    ...(rootfs.diff_ids.join() === found.join() ? [] : [`${id} stands on ${found.join(", ")}`]),
+  ]
 }
 
 const differences = (what: string, rows: readonly string[], directory: string): string[] => {

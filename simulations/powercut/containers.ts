@@ -6,9 +6,8 @@ import { writeArchive } from "../images/archive.ts"
 import { busyboxImage } from "../images/busybox.ts"
 import { makeDisk, type Cut } from "./disk.ts"
 import { allowed, type Outcome, type Policy, type Step } from "./oracle.ts"
-import type { Rig } from "./rig.ts"
-import { Cutter, dataRootOf, examine, verifyImages, waitFor } from "./scenario.ts"
-import type { Finding, Scenario } from "./scenario.ts"
+import { Cutter, dataRootOf, examine, referenceOf, waitFor } from "./scenario.ts"
+import type { Finding, Scenario, Trials } from "./scenario.ts"
 
 /** A life to be cut short: what one container is, and what is asked of it. */
 interface Life {
@@ -100,10 +99,10 @@ export const containerScenario = (about: ContainerScenario): Scenario =>
           await removeAll(daemon.socket, lived)
         }
       }
-      await daemon.machine.cut()
+      const common = { rig, reference: await referenceOf(rig, daemon) }
       const trials = cutter.taken.map(({ cut, known }, index) => ({
         cut,
-        check: () => check(rig, cut, known, `check-${round}-${index}`),
+        check: () => check(common, cut, known, `check-${round}-${index}`),
       }))
       return { trials, [Symbol.asyncDispose]: () => stack.disposeAsync() }
     } catch (fault) {
@@ -143,8 +142,13 @@ const outcomeOf = async (socket: string, name: string): Promise<Outcome> => {
   return State.Status === "exited" ? `exited ${State.ExitCode}` : State.Status
 }
 
-const check = (rig: Rig, cut: Cut, known: readonly Lived[], name: string): Promise<Finding> =>
-  examine(rig, cut, name, async ({ daemon: { socket } }, draft) => {
+const check = (
+  common: Trials,
+  cut: Cut,
+  known: readonly Lived[],
+  name: string,
+): Promise<Finding> =>
+  examine(common, cut, name, async ({ daemon: { socket } }, draft) => {
     draft.kind = known.some(({ asked }) => asked) ? "something asked" : "at rest"
     for (const life of known) {
       const answered = life.steps.slice(0, life.answered)
@@ -153,7 +157,6 @@ const check = (rig: Rig, cut: Cut, known: readonly Lived[], name: string): Promi
       await settles(socket, life.name, right)
         .catch((fault: Error) => draft.violations.push(fault.message))
     }
-    await verifyImages(socket)
     draft.violations.push(...await runsNow(socket))
     for (const { Id } of await askJson<readonly { Id: string }[]>(socket, "GET", ALL_CONTAINERS)) {
       await dockerDone(socket, ["rm", "--force", Id])

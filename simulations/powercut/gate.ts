@@ -19,7 +19,10 @@ export interface GateOptions {
 }
 
 /** Opens a gate on a free port of loopback before `target`, as in `127.0.0.1:5000`. */
-export const openGate = async (target: string, { rate = Infinity }: GateOptions = {}): Promise<Gate> => {
+export const openGate = async (
+  target: string,
+  { rate = Infinity }: GateOptions = {},
+): Promise<Gate> => {
   let sent = 0
   let dueMs = 0 // when the next byte may go
   const counted = () =>
@@ -30,11 +33,13 @@ export const openGate = async (target: string, { rate = Infinity }: GateOptions 
         dueMs = Math.max(dueMs, performance.now()) + (chunk.length / rate) * 1000
         const waitMs = dueMs - performance.now()
         if (waitMs < 5) done(null, chunk)
-        else sleep(waitMs).then(() => done(null, chunk))
+        else void sleep(waitMs).then(() => done(null, chunk))
       },
     })
   const server = createServer((asked, answer) => {
-    const body = /\/blobs\/sha256:/.test(asked.url ?? "") && asked.method === "GET" ? counted() : null
+    const body = /\/blobs\/sha256:/.test(asked.url ?? "") && asked.method === "GET"
+      ? counted()
+      : null
     forward(target, asked, answer, body)
   })
   server.listen(0, "127.0.0.1")

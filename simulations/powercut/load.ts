@@ -5,9 +5,8 @@ import { startDaemon } from "../bench/engines/engine.ts"
 import { writeArchive } from "../images/archive.ts"
 import { blobBytes, imageId, type BuiltImage } from "../images/image.ts"
 import { makeDisk, type Cut } from "./disk.ts"
-import type { Rig } from "./rig.ts"
-import { Cutter, dataRootOf, examine, verifyImages } from "./scenario.ts"
-import type { Finding, Scenario } from "./scenario.ts"
+import { Cutter, dataRootOf, diskFor, examine, referenceOf } from "./scenario.ts"
+import type { Finding, Scenario, Trials } from "./scenario.ts"
 
 const TAG = "powercut/loaded:1"
 
@@ -16,7 +15,7 @@ export const loadScenario = (image: BuiltImage): Scenario =>
   async (rig, dice, count, round) => {
     const stack = new AsyncDisposableStack()
     try {
-      const disk = stack.use(await makeDisk(rig.root, { sizeMiB: 4096, spaceMiB: 32_768 }))
+      const disk = stack.use(await makeDisk(rig.root, diskFor(image)))
       const archive = join(rig.root, `loaded-${round}.tar`)
       await writeArchive(archive, [{ image, tags: [TAG] }])
       let done = false
@@ -36,10 +35,10 @@ export const loadScenario = (image: BuiltImage): Scenario =>
       }
       await loading
       await cutter.rest(50)
-      await daemon.machine.cut()
+      const common = { rig, reference: await referenceOf(rig, daemon) }
       const trials = cutter.taken.map(({ cut, known }, index) => ({
         cut,
-        check: () => check(rig, image, archive, cut, known, `check-${round}-${index}`),
+        check: () => check(common, { image, archive }, cut, known, `check-${round}-${index}`),
       }))
       return { trials, [Symbol.asyncDispose]: () => stack.disposeAsync() }
     } catch (fault) {
@@ -49,19 +48,17 @@ export const loadScenario = (image: BuiltImage): Scenario =>
   }
 
 const check = (
-  rig: Rig,
-  image: BuiltImage,
-  archive: string,
+  common: Trials,
+  { image, archive }: { readonly image: BuiltImage; readonly archive: string },
   cut: Cut,
   done: boolean,
   name: string,
 ): Promise<Finding> =>
-  examine(rig, cut, name, async ({ daemon: { socket } }, draft) => {
-    const there = await verifyImages(socket)
-    draft.kind = there.includes(imageId(image)) ? "whole" : "absent"
+  examine(common, cut, name, async ({ daemon: { socket } }, draft) => {
+    const there = (await images(socket)).some(({ Id }) => Id === imageId(image))
+    draft.kind = there ? "whole" : "absent"
     if (done && draft.kind === "absent") draft.violations.push("a finished load is not there")
     await dockerDone(socket, ["load", "--input", archive])
     const named = (await images(socket)).find(({ RepoTags }) => RepoTags?.includes(TAG))
     if (named?.Id !== imageId(image)) draft.violations.push(`${TAG} names ${named?.Id}`)
-    await verifyImages(socket)
   })

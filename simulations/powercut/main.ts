@@ -41,7 +41,10 @@ const scenarioNamed = (name: string, image: BuiltImage, rate: { rate?: number })
   throw new Error(`there is no scenario ${name}`)
 }
 
-/** Runs rounds of a scenario until `cuts` cuts have been checked; prints each as it comes. */
+/** So many cuts are checked at once, as far as their scenario lets them. */
+const CHECKED_AT_ONCE = 2
+
+/** Runs rounds of a scenario until `cuts` cuts have been checked; tells each as it comes. */
 export const powercut = async (
   scenario: Scenario,
   cuts: number,
@@ -54,11 +57,15 @@ export const powercut = async (
   for (let round = 0; findings.length < cuts; round++) {
     const count = Math.min(CUTS_PER_ROUND, cuts - findings.length)
     await using run = await scenario(rig, dice, count, round)
-    for (const trial of run.trials) {
-      const finding = await trial.check()
-      onFinding(finding, findings.push(finding))
-      trial.cut.drop()
+    const left = [...run.trials]
+    const work = async () => {
+      for (let trial = left.shift(); trial !== undefined; trial = left.shift()) {
+        const finding = await trial.check()
+        onFinding(finding, findings.push(finding))
+        trial.cut.drop()
+      }
     }
+    await Promise.all(Array.from({ length: CHECKED_AT_ONCE }, work))
   }
   return findings
 }

@@ -8,9 +8,10 @@ import { blobBytes, imageId, type BuiltImage } from "../images/image.ts"
 import { push } from "../images/push.ts"
 import { makeDisk, type Cut } from "./disk.ts"
 import { openGate, type Gate } from "./gate.ts"
-import type { Rig } from "./rig.ts"
-import { Cutter, dataRootOf, examine, verifyImages, waitFor } from "./scenario.ts"
-import type { Finding, Revived, Scenario } from "./scenario.ts"
+import {
+  Cutter, dataRootOf, diskFor, examine, inTurn, referenceOf, waitFor,
+} from "./scenario.ts"
+import type { Finding, Revived, Scenario, Trials } from "./scenario.ts"
 
 /** At most this much may be fetched again after a cut, over all layers together. */
 const REFETCH_MAX = 16 * 2 ** 20
@@ -24,7 +25,6 @@ interface Known {
 }
 
 interface World {
-  readonly rig: Rig
   readonly gate: Gate
   readonly image: BuiltImage
   readonly reference: string
@@ -41,11 +41,11 @@ export const pullScenario = ({ image, rate }: PullOptions): Scenario =>
   async (rig, dice, count, round) => {
     const stack = new AsyncDisposableStack()
     try {
-      const disk = stack.use(await makeDisk(rig.root, { sizeMiB: 3072, spaceMiB: 32_768 }))
+      const disk = stack.use(await makeDisk(rig.root, diskFor(image)))
       const registry = stack.use(await startDistribution(join(rig.root, `registry-${round}`)))
       await push(image, registry.host, "powercut/image", "1")
       const gate = stack.use(await openGate(registry.host, rate === undefined ? {} : { rate }))
-      const world = { rig, gate, image, reference: `${gate.host}/powercut/image:1` }
+      const world = { gate, image, reference: `${gate.host}/powercut/image:1` }
       let acknowledged = false
       let done = false
       const know = (): Known => ({ sent: gate.sent(), acknowledged, done })
@@ -67,10 +67,17 @@ export const pullScenario = ({ image, rate }: PullOptions): Scenario =>
       }
       await pulling
       await cutter.rest(50)
-      await daemon.machine.cut()
+      // what a trial's engine fetches is counted at the one gate
+      const turn = inTurn()
+      const alone: Trials["alone"] = (work) =>
+        turn(() => {
+          gate.reset()
+          return work()
+        })
+      const common = { rig, alone, reference: await referenceOf(rig, daemon) }
       const trials = cutter.taken.map(({ cut, known }, index) => ({
         cut,
-        check: () => check(world, cut, known, `check-${round}-${index}`),
+        check: () => check(common, world, cut, known, `check-${round}-${index}`),
       }))
       return { trials, [Symbol.asyncDispose]: () => stack.disposeAsync() }
     } catch (fault) {
@@ -79,15 +86,19 @@ export const pullScenario = ({ image, rate }: PullOptions): Scenario =>
     }
   }
 
-const check = async (world: World, cut: Cut, known: Known, name: string): Promise<Finding> => {
-  world.gate.reset()
-  return examine(world.rig, cut, name, async (revived, draft) => {
+const check = (
+  common: Trials,
+  world: World,
+  cut: Cut,
+  known: Known,
+  name: string,
+): Promise<Finding> =>
+  examine(common, cut, name, async (revived, draft) => {
     const { violations } = draft
     draft.label += ` at ${(known.sent / 2 ** 20).toFixed(1)} MiB`
     draft.kind = kindOf(revived, world)
     if (known.done && draft.kind !== "whole") violations.push("a finished pull is not there")
     if (known.acknowledged && draft.kind === "absent") violations.push("a pull was forgotten")
-    await verifyImages(revived.daemon.socket)
     if (draft.kind === "resumed") await continues(revived, world)
     else await pull(revived.daemon.socket, world.reference)
     if (known.acknowledged) {
@@ -97,7 +108,6 @@ const check = async (world: World, cut: Cut, known: Known, name: string): Promis
     }
     violations.push(...await worksNow(revived, world))
   })
-}
 
 /** Whether the disk held the whole image, a pull of it that goes on by itself, or neither. */
 const kindOf = ({ before }: Revived, { image, reference }: World): string => {
@@ -121,7 +131,6 @@ const worksNow = async ({ daemon }: Revived, { image, reference }: World): Promi
   const named = shown.find(({ RepoTags }) => RepoTags?.includes(reference))
   if (named?.Id !== imageId(image)) violations.push(`${reference} names ${named?.Id}`)
   if (shown.length !== 1) violations.push(`${shown.length} images are shown`)
-  await verifyImages(daemon.socket)
   const said = await dockerDone(daemon.socket, [
     "run", "--rm", "--network", "none", reference, "sh", "-c", "echo it runs",
   ])

@@ -2,13 +2,13 @@ import { mkdirSync, watch } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { balena } from "../bench/engines/balena.ts"
-import { ask, images } from "../bench/engines/docker.ts"
 import { startDaemon, type Daemon } from "../bench/engines/engine.ts"
+import { blobBytes, type BuiltImage } from "../images/image.ts"
 import { audit, type Audit } from "./audit.ts"
 import type { Cut, Disk } from "./disk.ts"
+import { readReference, unlike, type Reference } from "./layers.ts"
 import type { Rig } from "./rig.ts"
 import type { Dice } from "./seeded.ts"
-import { verifyArchive } from "./verify.ts"
 
 /** What came of one cut. */
 export interface Finding {
@@ -32,12 +32,21 @@ export interface Draft {
   log: string
 }
 
+/** What cuts of one run have in common when they are checked. */
+export interface Trials {
+  readonly rig: Rig
+  readonly reference: Reference
+  /** Has work done while no other trial's engine runs. Default: the others do not matter. */
+  readonly alone?: <A>(work: () => Promise<A>) => Promise<A>
+}
+
 /**
- * Revives the engine on a cut's copy, lets `judge` write down what it finds, ends the engine, and looks
- * for what has been left behind. Whatever is thrown on the way is a violation.
+ * Revives the engine on a cut's copy, lets `judge` write down what it finds, ends the engine, and
+ * looks for what has been left behind and whether every layer is whole. Whatever is thrown on the
+ * way is a violation.
  */
 export const examine = async (
-  rig: Rig,
+  { rig, reference, alone = (work) => work() }: Trials,
   cut: Cut,
   name: string,
   judge: (revived: Revived, draft: Draft) => Promise<void>,
@@ -45,19 +54,34 @@ export const examine = async (
   const draft: Draft = { label: cut.label, violations: [], refetched: null, kind: "?", log: "" }
   const blame = (fault: unknown) =>
     draft.violations.push(fault instanceof Error ? fault.message : String(fault))
-  try {
-    await using revived = await revive(rig, cut, name)
+  const live = async (dataRoot: string): Promise<Audit> => {
+    await using revived = await revive(rig, dataRoot, name)
     try {
       await judge(revived, draft)
-      draft.violations.push(...restless(await revived.ended()))
+      return await revived.ended()
     } finally {
       draft.log = revived.daemon.machine.log().slice(-8000)
     }
+  }
+  try {
+    await using volume = await cut.mount()
+    const left = await alone(() => live(dataRootOf(volume.mountPoint)))
+    draft.violations.push(...restless(left), ...await unlike(reference, left.layers))
   } catch (fault) {
     blame(fault)
   }
   if (draft.violations.length === 0) await cut.fsck().catch(blame)
   return draft
+}
+
+/** Answers a function that does what it is given one after another. */
+export const inTurn = () => {
+  let last: Promise<unknown> = Promise.resolve()
+  return <A>(work: () => Promise<A>): Promise<A> => {
+    const mine = last.then(work)
+    last = mine.catch(() => {})
+    return mine
+  }
 }
 
 /** One cut that is still to be checked. */
@@ -66,12 +90,25 @@ export interface Trial {
   readonly check: () => Promise<Finding>
 }
 
+/** Ends a run by cutting its power for good, and reads what it left undisturbed. */
+export const referenceOf = async (rig: Rig, daemon: Daemon): Promise<Reference> => {
+  await daemon.machine.cut()
+  const left = audit(daemon.place.dataRoot, join(rig.root, "reference.audit"))
+  return readReference(left?.layers ?? [])
+}
+
 /** A workload on a disk whose power is cut: runs once, answers `count` cuts of it to be checked. */
 export type Scenario = (rig: Rig, dice: Dice, count: number, round: number) => Promise<Round>
 
 /** What one run left to be checked. Disposing it drops the disk and all that served it. */
 export interface Round extends AsyncDisposable {
   readonly trials: readonly Trial[]
+}
+
+/** A disk with room for an image and, while it is loaded, the archive of it: no more to check. */
+export const diskFor = (image: BuiltImage): { sizeMiB: number; spaceMiB: number } => {
+  const blobMiB = Math.ceil(blobBytes(image) / 2 ** 20)
+  return { sizeMiB: 512 + 8 * blobMiB, spaceMiB: 4096 + 128 * blobMiB }
 }
 
 export const dataRootOf = (mountPoint: string): string => join(mountPoint, "data")
@@ -112,7 +149,9 @@ export class Cutter<Known> {
     }
   }
 
-  /** Cuts at some of the moments at which the journal is written: `share` of them, as it is then. */
+  /**
+   * Cuts at some of the moments at which the journal is written: `share` of them, as it is then.
+   */
   watchJournal(share: () => number): Disposable {
     const dataRoot = dataRootOf(this.#disk.mountPoint)
     mkdirSync(dataRoot, { recursive: true })
@@ -144,33 +183,25 @@ export interface Revived extends AsyncDisposable {
   readonly ended: () => Promise<Audit>
 }
 
-/** Mounts a cut's copy, reads its database and starts the engine on it. */
-export const revive = async (rig: Rig, cut: Cut, name: string): Promise<Revived> => {
-  const stack = new AsyncDisposableStack()
-  try {
-    const volume = stack.use(await cut.mount())
-    const dataRoot = dataRootOf(volume.mountPoint)
-    const scratch = join(rig.root, "audit")
-    const before = audit(dataRoot, scratch)
-    const daemon = stack.use(await startDaemon(rig, balena, { name, dataRoot }))
-    const ended = async (): Promise<Audit> => {
-      await atRest(dataRoot, scratch)
-      const code = await daemon.stop()
-      if (code !== 0) throw new Error(`SIGTERM ended the daemon with ${code}`)
-      const after = audit(dataRoot, scratch)
-      if (after === null) throw new Error("the daemon left no database")
-      return after
-    }
-    return { daemon, before, ended, [Symbol.asyncDispose]: () => stack.disposeAsync() }
-  } catch (fault) {
-    await stack.disposeAsync()
-    throw fault
+/** Reads the database of a cut's copy and starts the engine on it. */
+const revive = async (rig: Rig, dataRoot: string, name: string): Promise<Revived> => {
+  const scratch = join(rig.root, `${name}.audit`)
+  const before = audit(dataRoot, scratch)
+  const daemon = await startDaemon(rig, balena, { name, dataRoot })
+  const ended = async (): Promise<Audit> => {
+    await atRest(dataRoot, scratch)
+    const code = await daemon.stop()
+    if (code !== 0) throw new Error(`SIGTERM ended the daemon with ${code}`)
+    const after = audit(dataRoot, scratch)
+    if (after === null) throw new Error("the daemon left no database")
+    return after
   }
+  return { daemon, before, ended, [Symbol.asyncDispose]: daemon.machine.cut }
 }
 
 /**
- * Waits until nothing is left to do: what follows an answer (a removed container's files) is work as
- * well. A copy of a database that is being written may be torn; then the next look decides. What
+ * Waits until nothing is left to do: what follows an answer (a removed container's files) is work
+ * as well. A copy of a database that is being written may be torn; then the next look decides. What
  * never comes to rest is for the audit to name.
  */
 const atRest = async (dataRoot: string, scratch: string): Promise<void> => {
@@ -183,19 +214,6 @@ const atRest = async (dataRoot: string, scratch: string): Promise<void> => {
     }
     await sleep(100)
   }
-}
-
-/** Every image the engine shows, read to the last byte; answers their IDs. Throws what is damaged. */
-export const verifyImages = async (socket: string): Promise<readonly string[]> => {
-  const ids: string[] = []
-  for (const { Id } of await images(socket)) {
-    const answer = await ask(socket, "GET", `/images/${Id}/get`)
-    if (answer.status !== 200) throw new Error(`save of ${Id}: ${answer.status}`)
-    const verified = await verifyArchive(answer.body)
-    if (verified.imageId !== Id) throw new Error(`image ${Id} is saved as ${verified.imageId}`)
-    ids.push(Id)
-  }
-  return ids
 }
 
 /** Waits for `ready`; throws when `progress` has not changed for a minute. */
@@ -217,4 +235,5 @@ export const waitFor = async (
 }
 
 /** What an audit finds wrong in a data root in which everything has come to rest. */
-export const restless = (found: Audit): readonly string[] => [...found.leaks, ...found.unfinished]
+export const restless = ({ leaks, unsound, unfinished }: Audit): readonly string[] =>
+  [...leaks, ...unsound, ...unfinished]

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto"
 import { posix } from "node:path"
 import type { Readable } from "node:stream"
 import * as tar from "tar-stream"
+import { ask, images } from "../bench/engines/docker.ts"
 import { sha256 } from "../images/image.ts"
 
 /** What an image archive turned out to hold: everything in it has been hashed. */
@@ -40,9 +41,9 @@ const readFile = async (body: AsyncIterable<Buffer>, isSmall: boolean): Promise<
 }
 
 /**
- * Reads an archive of one image, as `docker save` writes it, and checks every byte of it: each layer's
- * tar hashes to the diff ID that the config names, and the config to the image ID. Throws what is
- * wrong. Nothing is kept but small files and digests.
+ * Reads an archive of one image, as `docker save` writes it, and checks every byte of it: each
+ * layer's tar hashes to the diff ID that the config names, and the config to the image ID. Throws
+ * what is wrong. Nothing is kept but small files and digests.
  */
 export const verifyArchive = async (archive: Readable): Promise<Verified> => {
   const files = new Map<string, File>()
@@ -82,4 +83,19 @@ const checked = (
     layers: layers.length,
     bytes: layers.reduce((sum, layer) => sum + layer.bytes, 0),
   }
+}
+
+/**
+ * Every image the engine shows, read to the last byte; answers their IDs. Throws what is damaged.
+ */
+export const verifyImages = async (socket: string): Promise<readonly string[]> => {
+  const ids: string[] = []
+  for (const { Id } of await images(socket)) {
+    const answer = await ask(socket, "GET", `/images/${Id}/get`)
+    if (answer.status !== 200) throw new Error(`save of ${Id}: ${answer.status}`)
+    const verified = await verifyArchive(answer.body)
+    if (verified.imageId !== Id) throw new Error(`image ${Id} is saved as ${verified.imageId}`)
+    ids.push(Id)
+  }
+  return ids
 }

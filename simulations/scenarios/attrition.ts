@@ -13,7 +13,9 @@ export interface Run {
   readonly steps: number
 }
 
-/** Steps of an idle engine until it must stand still, in simulated time: back-offs end at a minute. */
+/**
+ * Steps of an idle engine until it must stand still, in simulated time: back-offs end at a minute.
+ */
 const HEALING_MS = 40 * 60 * 1000
 const BOOT_STEPS = 20_000
 
@@ -51,10 +53,11 @@ export const attrition = (seed: number, faultsMost: number, broken: Broken = {})
   }
 }
 
-const storm = ({ weather, time }: Device): void => {
+const storm = ({ weather, time, database }: Device): void => {
   weather.flaky = time.random() * 0.2
   weather.broken = time.random() * 0.02
   weather.stubborn = time.random() * 0.1
+  if (time.chance(0.2)) database.room = time.between(0, 30)
 }
 
 const misfortune = (device: Device, run: { faults: number; cuts: number; kills: number }): void => {
@@ -83,7 +86,8 @@ const awaitUp = (device: Device): void => {
 }
 
 const heal = (device: Device): void => {
-  const { weather, time } = device
+  const { weather, time, database } = device
+  database.room = Infinity
   weather.flaky = 0
   weather.broken = 0
   weather.stubborn = 0

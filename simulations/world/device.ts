@@ -15,23 +15,26 @@ import { Planner } from "../../src/engine/planner.ts"
 import { ProgressBoard, ProgressBody } from "../../src/engine/progress.ts"
 import { Registries, registriesOf } from "../../src/engine/registries.ts"
 import { Watchers } from "../../src/engine/requests/pull.ts"
+import { Ballast } from "../../src/kernel/ballast.ts"
 import { Directories } from "../../src/kernel/directories.ts"
 import { Runtime } from "../../src/kernel/runtime.ts"
 import { Wal } from "../../src/kernel/wal.ts"
 import { Carrier } from "../../src/layers/carrier.ts"
 import { Store, StoreBody } from "../../src/store/store.ts"
 import { SimCarrier, type SimImage, simRegistry, type Weather } from "./carrier.ts"
-import { type Broken, SimDatabase, SimDirectories, simWal, Violation } from "./disk.ts"
+import { type Broken, simBallast, SimDatabase, SimDirectories, simWal, Violation } from "./disk.ts"
 import { simRuntime, SimProcesses } from "./runtime.ts"
 import { Life, type Time } from "./time.ts"
 
 export type Services =
-  | Store | Paths | Keyring | Watchers | ProgressBoard | Registries | Wal | Directories | Carrier
-  | Runtime | Planner | Networks | Loop
+  | Store | Paths | Keyring | Watchers | ProgressBoard | Registries | Wal | Ballast | Directories
+  | Carrier | Runtime | Planner | Networks | Loop
 
 const PATHS = pathsOf("/data", "/exec")
 
-/** The loop, with an eye on each command it carries out: its row must be on the disk for certain. */
+/**
+ * The loop, with an eye on each command it carries out: its row must be on the disk for certain.
+ */
 class WatchedLoop extends LoopBody {
   #check: (order: Order, name: string) => void = () => {}
 
@@ -54,7 +57,8 @@ class WatchedLoop extends LoopBody {
 
 /**
  * A device with its power switch: the real machines, loop, hands and SQL over a simulated disk,
- * registry, kernel and clock. `kill` is SIGKILL to the engine; `cut` takes the power from everything.
+ * registry, kernel and clock. `kill` is SIGKILL to the engine; `cut` takes the power from
+ * everything.
  */
 export class Device {
   readonly time: Time
@@ -68,7 +72,7 @@ export class Device {
   #boots = 0
   #context: Context.Context<Services> | undefined
   /** What went wrong where nobody could throw it to us. */
-  violation: unknown
+  violation: Error | undefined
 
   constructor(time: Time, broken: Broken) {
     this.time = time
@@ -122,7 +126,10 @@ export class Device {
   }
 
   /** A client's request to the engine as it runs now: it ends with the engine, unanswered. */
-  ask<A, E>(request: Effect.Effect<A, E, Services>, answered: (answer: A | undefined) => void): void {
+  ask<A, E>(
+    request: Effect.Effect<A, E, Services>,
+    answered: (answer: A | undefined) => void,
+  ): void {
     const asking = Effect.matchCause(request, {
       onSuccess: answered,
       onFailure: () => answered(undefined),
@@ -143,7 +150,7 @@ export class Device {
   }
 
   #fail(cause: unknown): void {
-    this.violation ??= cause
+    this.violation ??= cause instanceof Error ? cause : new Violation(String(cause))
   }
 
   #world(store: StoreBody, boot: number): Layer.Layer<Services> {
@@ -157,13 +164,18 @@ export class Device {
       Layer.sync(Keyring, () => new Map()),
       Layer.sync(Watchers, () => new Map()),
       Layer.sync(ProgressBoard, () => new ProgressBody()),
-      Layer.succeed(Registries, registriesOf(() => ({ insecureRegistries: [], registryMirrors: [] }))),
+      Layer.succeed(
+        Registries,
+        registriesOf(() => ({ insecureRegistries: [], registryMirrors: [] })),
+      ),
       Layer.succeed(Wal, simWal(this.database, time, this.#broken)),
+      Layer.succeed(Ballast, simBallast(this.database)),
       Layer.succeed(Directories, simDirectoriesDoor(directories, processes)),
       Layer.succeed(Carrier, carrier.service),
       Layer.succeed(Runtime, simRuntime(time, processes, weather)),
       Layer.succeed(Networks, {
         claim: () => Effect.succeed(null),
+        hold: () => {},
         publish: () => Effect.void,
         release: () => Effect.void,
       }),
@@ -178,6 +190,7 @@ export class Device {
           stdin: false,
           stdinOnce: false,
           log: true,
+          journal: null,
           endpoint: null,
         }),
       }),
@@ -190,6 +203,7 @@ export class Device {
       const loop = new WatchedLoop({
         store: yield* Store,
         wal: yield* Wal,
+        ballast: yield* Ballast,
         clock: yield* Clock.Clock,
         context: yield* Effect.context<never>(),
         boot,
@@ -197,11 +211,16 @@ export class Device {
       })
       return loop.watch((order, name) => {
         if (order.id <= this.database.certainCommand) return
-        this.#fail(new Violation(`${name} of ${order.address} was carried out before it was durable`))
+        this.#fail(
+          new Violation(`${name} of ${order.address} was carried out before it was durable`),
+        )
       })
     })
   }
 }
+
+/** A disk that is never full: what happens then is tried on real ones. */
+const ROOMY = { bytes: 1e12, totalBytes: 1e12, files: null, totalFiles: 0 }
 
 const simDirectoriesDoor = (
   directories: SimDirectories,
@@ -213,6 +232,7 @@ const simDirectoriesDoor = (
         ? [...processes.homes].map((home) => home.slice(path.length + 1))
         : directories.names(path)
     ),
+  free: () => Effect.succeed(ROOMY),
   discard: (path) =>
     Effect.sync(() => {
       directories.remove(path)

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import type { Ballast } from "../../src/kernel/ballast.ts"
 import { Database } from "../../src/store/database.ts"
 import type { Life, Time } from "./time.ts"
 
@@ -17,17 +18,26 @@ export interface Broken {
   readonly noLease?: boolean
 }
 
+/** What SQLite throws where its file cannot grow. */
+class NoRoom extends Error {
+  readonly code = "SQLITE_FULL"
+}
+
 /**
- * SQLite on a simulated disk: real SQL over memory. An outer transaction is the prefix that the disk
- * holds for certain; each commit is one more savepoint on top. A sync makes them all certain. A power
- * cut keeps the certain prefix and, by chance, some of the commits after it, in their order: exactly
- * what a write-ahead log keeps. Survivable because nothing was promised or done before its sync.
+ * SQLite on a simulated disk: real SQL over memory. An outer transaction is the prefix that the
+ * disk holds for certain; each commit is one more savepoint on top. A sync makes them all certain.
+ * A power cut keeps the certain prefix and, by chance, some of the commits after it, in their
+ * order: exactly what a write-ahead log keeps. Survivable because nothing was promised or done
+ * before its sync. A disk without room takes no commit: survivable because whoever asked is told,
+ * and the rest waits.
  */
 export class SimDatabase extends Database {
   /** Commits that are not certain yet. */
   #stacked = 0
   /** The newest command whose row is certain. */
   certainCommand = 0
+  /** Commits that the disk has still room for. */
+  room = Infinity
 
   constructor() {
     super(":memory:")
@@ -38,7 +48,10 @@ export class SimDatabase extends Database {
     this.#stacked++
     super.run(`SAVEPOINT commit_${this.#stacked}`)
   }
-  override commit(): void {}
+  override commit(): void {
+    if (this.room < 1) throw new NoRoom("no room")
+    this.room--
+  }
   override rollback(): void {
     super.run(`ROLLBACK TO commit_${this.#stacked}`)
     super.run(`RELEASE commit_${this.#stacked}`)
@@ -55,7 +68,9 @@ export class SimDatabase extends Database {
     this.certainCommand = row?.seq ?? 0
   }
 
-  /** The power fails: of the uncertain commits the first `kept` stay. Answers how many there were. */
+  /**
+   * The power fails: of the uncertain commits the first `kept` stay. Answers how many there were.
+   */
   cut(time: Time): number {
     const uncertain = this.#stacked
     const kept = time.between(0, uncertain + 1)
@@ -74,6 +89,25 @@ export const simWal = (database: SimDatabase, time: Time, broken: Broken) => ({
   ),
   size: () => 0,
 })
+
+/** Commits that fit into the room that the ballast gives up. */
+const BALLAST_COMMITS = 4
+
+/** The simulated twin of `Ballast`. */
+export const simBallast = (database: SimDatabase): Ballast["Service"] => {
+  let held = true
+  return {
+    give: () => {
+      const had = held
+      if (had) database.room += BALLAST_COMMITS
+      held = false
+      return had
+    },
+    take: () => {
+      if (database.room === Infinity) held = true
+    },
+  }
+}
 
 /** How far a layer's directory has come, and whether its last byte and index are there. */
 interface Extent {

@@ -90,7 +90,10 @@ export class EmbeddedRegistry {
   readonly #server: Server
   readonly #auth: Auth
   readonly #blobs = new Map<string, Blob>()
-  readonly #manifests = new Map<string, { readonly mediaType: string; readonly bytes: Uint8Array }>()
+  readonly #manifests = new Map<
+    string,
+    { readonly mediaType: string; readonly bytes: Uint8Array }
+  >()
   readonly #faults: { readonly fault: Fault; left: number }[] = []
   readonly #tokens = new Set<string>()
   readonly #sockets = new Set<Socket>()
@@ -243,7 +246,9 @@ export class EmbeddedRegistry {
       }
       return json(response, 401, { details: "incorrect username or password" })
     }
-    const token = `token-${++this.#tokensMade}-${url.searchParams.get("scope") ?? form.get("scope")}`
+    const token = `token-${++this.#tokensMade}-${
+      url.searchParams.get("scope") ?? form.get("scope")
+    }`
       .replaceAll(/[^\w-]/g, "-")
     this.#tokens.add(token)
     json(response, 200, { token, access_token: token, expires_in: auth.lifeS ?? 300 })

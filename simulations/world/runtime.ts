@@ -1,5 +1,11 @@
 import * as Effect from "effect/Effect"
-import { type Exit, RunFault, type Runtime, StartFault, type Started } from "../../src/kernel/runtime.ts"
+import {
+  type Exit,
+  RunFault,
+  type Runtime,
+  StartFault,
+  type Started,
+} from "../../src/kernel/runtime.ts"
 import type { Weather } from "./carrier.ts"
 import { Violation } from "./disk.ts"
 import { Life, type Time } from "./time.ts"
@@ -70,6 +76,12 @@ export class SimProcesses {
       this.end(process, { exitCode, oomKilled: false }))
   }
 
+  /** This very process of a container; another run of it is another one. */
+  find(id: string, { pid }: Started): Process | undefined {
+    const process = this.all.get(id)
+    return process?.pid === pid ? process : undefined
+  }
+
   /** The power fails: nothing of the kernel is left. */
   cut(): void {
     this.#life.alive = false
@@ -78,6 +90,16 @@ export class SimProcesses {
     this.made.clear()
   }
 }
+
+/** The end of a process, seen by whoever waits; of one that is not there nobody knows it. */
+const waitFor = (process: Process | undefined): Effect.Effect<Exit> =>
+  Effect.callback((resume) => {
+    if (process === undefined) return resume(Effect.succeed(EXIT_UNKNOWN))
+    const tell = () => resume(Effect.succeed(process.exit!))
+    if (process.exit !== null) return tell()
+    process.waiters.add(tell)
+    return Effect.sync(() => process.waiters.delete(tell))
+  })
 
 /** The simulated twin of conmon, the OCI runtime and the kernel below them. */
 export const simRuntime = (
@@ -97,10 +119,6 @@ export const simRuntime = (
         refuses() ? Effect.fail(new RunFault({ cause: "simulated" })) : Effect.sync(act)
       ),
     )
-  const find = (id: string, { pid }: Started): Process | undefined => {
-    const process = processes.all.get(id)
-    return process?.pid === pid ? process : undefined
-  }
   const freeze = (id: string, frozen: boolean) =>
     step(() => {
       const process = processes.all.get(id)
@@ -116,27 +134,21 @@ export const simRuntime = (
     start: ({ id, home }) =>
       Effect.gen(function*() {
         const running = processes.all.get(id)
-        if (running !== undefined) return { pid: running.pid, startTicks: running.startTicks }
+        if (running !== undefined) {
+          return { pid: running.pid, startTicks: running.startTicks, endpoint: null }
+        }
         processes.made.add(id)
         processes.homes.add(home)
         yield* Effect.sleep(time.between(0, 40))
         if (refuses()) return yield* new StartFault({ exitCode: 127, cause: "simulated" })
         const { pid, startTicks } = processes.start(id)
         yield* Effect.sleep(time.between(0, 10))
-        return { pid, startTicks }
+        return { pid, startTicks, endpoint: null }
       }),
-    wait: (id, _home, started) =>
-      Effect.callback<Exit>((resume) => {
-        const process = find(id, started)
-        if (process === undefined) return resume(Effect.succeed(EXIT_UNKNOWN))
-        const tell = () => resume(Effect.succeed(process.exit!))
-        if (process.exit !== null) return tell()
-        process.waiters.add(tell)
-        return Effect.sync(() => process.waiters.delete(tell))
-      }),
+    wait: (id, _home, started) => waitFor(processes.find(id, started)),
     signal: (id, started, signal) =>
       step(() => {
-        const process = find(id, started)
+        const process = processes.find(id, started)
         if (process !== undefined && process.exit === null) processes.signal(process, signal)
       }),
     freeze: (id) => freeze(id, true),
@@ -151,6 +163,7 @@ export const simRuntime = (
     remove: (home) => step(() => void processes.homes.delete(home)),
     attach: () => Effect.fail(new RunFault({ cause: "no streams in the simulation" })),
     resize: () => Effect.void,
+    rotateLog: () => Effect.succeed(false),
     pids: () => Effect.succeed([]),
     limit: () => Effect.void,
   }

@@ -8,9 +8,9 @@ const WORDS: Readonly<Record<string, keyof Credentials>> = {
 }
 
 /**
- * Credentials out of an `X-Registry-Auth` header: base64url (or plain base64) of a JSON object whose
- * keys count whatever their case, as Go's do. What cannot be read counts as none, as under Docker.
- * `auth` is the old form, base64 of `user:password`.
+ * Credentials out of an `X-Registry-Auth` header: base64url (or plain base64) of a JSON object
+ * whose keys count whatever their case, as Go's do. What cannot be read counts as none, as under
+ * Docker. `auth` is the old form, base64 of `user:password`.
  */
 export const credentialsIn = (header: string | undefined): Credentials | null => {
   if (header === undefined || header === "") return null

@@ -15,10 +15,10 @@ import {
   StoreView,
 } from "../engine/views/debug.ts"
 import { historyText, machinesText, machineText } from "../engine/views/debug-text.ts"
-import { invalid, notFound } from "./faults.ts"
+import { ApiFault, invalid, notFound } from "./faults.ts"
 import { queryBool, queryInt } from "./query.ts"
 import { attempt, type Call, route } from "./route.ts"
-import { json, streamed } from "./stream.ts"
+import { json, noContent, streamed } from "./stream.ts"
 
 const FORMATS = ["text", "json", "mermaid", "dot"] as const
 
@@ -37,7 +37,9 @@ const text = (body: string) =>
 const lineOf = ({ seq, address, event, snapshot, at }: Transition, format: string): string => {
   const { row: _, ...shown } = event as Record<string, unknown>
   const state = wordOf(snapshot.value)
-  if (format === "json") return JSON.stringify({ seq, address, event: shown, state, wallMs: at.wallMs })
+  if (format === "json") {
+    return JSON.stringify({ seq, address, event: shown, state, wallMs: at.wallMs })
+  }
   return `${new Date(at.wallMs).toISOString()}  ${seq}  ${address}  ${event.type} -> ${state}`
 }
 
@@ -91,11 +93,25 @@ const show = (call: Call) =>
     if (format === "json") return json(machine ?? { address, state: "ended" })
     const drawing = drawMachine(store, address, format, at)
     if (format !== "text") return text(drawing)
-    return text(`${machine === undefined ? `${address}: ended\n` : machineText(machine)}\n${drawing}`)
+    const standing = machine === undefined ? `${address}: ended\n` : machineText(machine)
+    return text(`${standing}\n${drawing}`)
   })
 
-/** `balena debug machines`: read only, and never a word of what a container was given. */
+/** Feeds a machine again that had met a defect; 304 where it had not. */
+const retry = (call: Call) =>
+  Effect.gen(function*() {
+    const address = call.params["address"]!
+    const loop = yield* Loop
+    const living = loop.living().get(address)
+    if (living === undefined) return yield* Effect.fail(notFound(`no such machine: ${address}`))
+    if (living.quarantine === null) return yield* ApiFault.of("notModified", "")
+    yield* loop.retry(address)
+    return noContent
+  })
+
+/** `balena debug machines`: looks, and never tells a word of what a container was given. */
 export const debugRoutes = [
+  route("POST", "/debug/machines/{address}/retry", retry),
   route("GET", "/debug/machines", list),
   route("GET", "/debug/machines/{address}/history", history),
   route("GET", "/debug/machines/{address}", show),

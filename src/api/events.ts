@@ -17,9 +17,10 @@ const FILTERS = [
 /** An event as Docker says it, with the old fields that supervisors still read. */
 const shown = ({ type, action, id, attributes, wallMs }: EngineEvent) => {
   const legacy = type === "container" || type === "image"
+  const from = type === "container" ? attributes["image"] : undefined
   return {
     ...(legacy ? { status: action, id } : {}),
-    ...(type === "container" && attributes["image"] !== undefined ? { from: attributes["image"] } : {}),
+    ...(from === undefined ? {} : { from }),
     Type: type,
     Action: action,
     Actor: { ID: id, Attributes: attributes },
@@ -29,9 +30,14 @@ const shown = ({ type, action, id, attributes, wallMs }: EngineEvent) => {
   }
 }
 
-const anyOf = (filters: Filters, name: string, values: readonly (string | undefined)[]): boolean => {
+const anyOf = (
+  filters: Filters,
+  name: string,
+  values: readonly (string | undefined)[],
+): boolean => {
   const wanted = filters.get(name)
-  return wanted === undefined || values.some((value) => value !== undefined && wanted.includes(value))
+  return wanted === undefined ||
+    values.some((value) => value !== undefined && wanted.includes(value))
 }
 
 const passes = (filters: Filters, { type, action, id, attributes }: EngineEvent): boolean =>
@@ -40,7 +46,8 @@ const passes = (filters: Filters, { type, action, id, attributes }: EngineEvent)
   (!filters.has("container") ||
     (type === "container" && (anyOf(filters, "container", [id, attributes["name"]]) ||
       filters.get("container")!.some((prefix) => id.startsWith(prefix))))) &&
-  (!filters.has("image") || anyOf(filters, "image", [id, attributes["name"], attributes["image"]])) &&
+  (!filters.has("image") ||
+    anyOf(filters, "image", [id, attributes["name"], attributes["image"]])) &&
   labelsMatch(attributes, filters.get("label"))
 
 const listen = (call: Call) =>

@@ -1,10 +1,16 @@
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { loadArchive, saveImages } from "../engine/flows/archive.ts"
 import { removeImage, tagImage } from "../engine/requests/image.ts"
 import { pull, PullFault, type PullNews } from "../engine/requests/pull.ts"
-import { type ImageNameFault, type ImageView, listImages, viewImage } from "../engine/views/image.ts"
+import {
+  type ImageNameFault,
+  type ImageView,
+  listImages,
+  viewImage,
+} from "../engine/views/image.ts"
 import { familiarReference, parseReference, referenceOf, withDefaultTag } from "../oci/reference.ts"
 import { credentialsIn } from "./auth.ts"
 import { ApiFault, asFault, invalid, notYet } from "./faults.ts"
@@ -13,6 +19,7 @@ import { filterBool, type Filters, labelsMatch, queryBool, queryFilters } from "
 import { attempt, type Call, route } from "./route.ts"
 import { historyOf, imageInspect, imageSummary, knownAs } from "./schema/image.ts"
 import { json, jsonLines, streamed } from "./stream.ts"
+import { timeOf } from "./time.ts"
 import { whenTold } from "./told.ts"
 
 /** Docker's words and numbers for a name that leads nowhere. */
@@ -20,7 +27,10 @@ const named = ({ reason, name, cause }: ImageNameFault): ApiFault =>
   reason === "malformed"
     ? invalid(cause)
     : reason === "ambiguous"
-    ? ApiFault.of("invalidParameter", `ambiguous reference: ${name} is the prefix of several images`)
+    ? ApiFault.of(
+      "invalidParameter",
+      `ambiguous reference: ${name} is the prefix of several images`,
+    )
     : ApiFault.of("notFound", `No such image: ${withTagShown(name)}`)
 
 const withTagShown = (name: string): string => {
@@ -50,7 +60,8 @@ const create = (call: Call) =>
     const platform = query.get("platform") || null
     const lines = new PullLines(reference)
     const values = yield* whenTold(
-      (tell: (news: PullNews) => void) => Effect.mapError(pull({ reference, platform, credentials }, tell), pullFault),
+      (tell: (news: PullNews) => void) =>
+        Effect.mapError(pull({ reference, platform, credentials }, tell), pullFault),
       { news: (news: PullNews) => lines.news(news), end: (pulled) => lines.end(pulled) },
     )
     return yield* jsonLines(request, values)
@@ -63,17 +74,27 @@ const list = (call: Call) =>
     const filters = yield* attempt(() => queryFilters(call.query, FILTERS))
     const dangling = yield* attempt(() => filterBool(filters, "dangling"))
     const images = yield* listImages
-    const times = yield* Effect.forEach(["before", "since"] as const, (name) => createdOf(filters, name))
+    const times = yield* Effect.forEach(["before", "since"] as const, (name) =>
+      createdOf(filters, name))
     const [before, since] = times
+    const until = yield* untilOf(filters)
     const shown = images.filter((image) =>
       labelsMatch(image.config.config.labels, filters.get("label")) &&
       (dangling === undefined || dangling === (image.tags.length === 0)) &&
       (before === null || created(image) < before!) &&
       (since === null || created(image) > since!) &&
+      created(image) < until &&
       knownAs(image, filters.get("reference")))
     const digests = queryBool(call.query, "digests", true)
-    return json(shown.map((image) => imageSummary(image, call.version, filters.get("reference"), digests)))
+    return json(shown.map((image) =>
+      imageSummary(image, call.version, filters.get("reference"), digests)
+    ))
   })
+
+/** Only images made before this moment are asked for; Infinity: all. */
+const untilOf = (filters: Filters) =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    attempt(() => timeOf(filters.get("until")?.[0] ?? null, now) ?? Infinity))
 
 const created = ({ config }: ImageView): number => Date.parse(config.created) || 0
 
@@ -85,7 +106,10 @@ const createdOf = (filters: Filters, name: string) =>
   })
 
 const inspect = ({ params, version }: Call) =>
-  Effect.map(Effect.mapError(viewImage(params["name"]!), named), (image) => json(imageInspect(image, version)))
+  Effect.map(
+    Effect.mapError(viewImage(params["name"]!), named),
+    (image) => json(imageInspect(image, version)),
+  )
 
 const history = ({ params }: Call) =>
   Effect.map(Effect.mapError(viewImage(params["name"]!), named), (image) => json(historyOf(image)))
@@ -105,7 +129,11 @@ const tag = ({ params, query }: Call) =>
 const remove = ({ params, query }: Call) =>
   removeImage(params["name"]!, queryBool(query, "force")).pipe(
     Effect.map((removed) =>
-      json(removed.map((one) => "untagged" in one ? { Untagged: one.untagged } : { Deleted: one.deleted }))
+      json(
+        removed.map((one) =>
+          "untagged" in one ? { Untagged: one.untagged } : { Deleted: one.deleted }
+        ),
+      )
     ),
     Effect.catchTags({
       ImageNameFault: (fault) => Effect.fail(named(fault)),
@@ -138,8 +166,10 @@ const prune = (call: Call) =>
   Effect.gen(function*() {
     const filters = yield* attempt(() => queryFilters(call.query, ["dangling", "label", "until"]))
     const dangling = (yield* attempt(() => filterBool(filters, "dangling"))) ?? true
+    const until = yield* untilOf(filters)
     const images = (yield* listImages).filter((image) =>
       image.containers === 0 && (image.tags.length === 0 || !dangling) &&
+      created(image) < until &&
       labelsMatch(image.config.config.labels, filters.get("label")))
     const removed = yield* Effect.forEach(images, (image) =>
       Effect.orElseSucceed(

@@ -16,6 +16,8 @@ export interface Shown {
   readonly registryMirrors: readonly string[]
   readonly labels: readonly string[]
   readonly logDriver: string
+  readonly cgroupDriver: string
+  readonly defaultRuntime: string
 }
 
 const NO_CACHE = { "cache-control": "no-cache, no-store, must-revalidate", pragma: "no-cache" }
@@ -28,7 +30,11 @@ const ping = (body: string) => () =>
 
 const GO_ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" }
 const architecture = GO_ARCHITECTURES[process.arch] ?? process.arch
-const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", arm: "armv7l" }
+const MACHINES: Readonly<Record<string, string>> = {
+  x64: "x86_64",
+  arm64: "aarch64",
+  arm: "armv7l",
+}
 
 const version = () =>
   Effect.map(systemInfo, ({ machine }) =>
@@ -57,46 +63,78 @@ const version = () =>
       KernelVersion: machine.kernel,
     }))
 
+/** What is so on every Linux machine, and what of Docker's there is not here. */
+const FIXED = {
+  Driver: "overlay2",
+  DriverStatus: [["Layout", "balenaEngine journal"]],
+  Plugins: {
+    Volume: ["local"],
+    Network: ["bridge", "host", "null"],
+    Authorization: null,
+    Log: ["json-file", "local", "journald", "none"],
+  },
+  MemoryLimit: true,
+  SwapLimit: true,
+  CpuCfsPeriod: true,
+  CpuCfsQuota: true,
+  CPUShares: true,
+  CPUSet: true,
+  PidsLimit: true,
+  BridgeNfIptables: false,
+  BridgeNfIp6tables: false,
+  NFd: 0,
+  NEventsListener: 0,
+  OSVersion: "",
+  OSType: "linux",
+  IndexServerAddress: "https://index.docker.io/v1/",
+  GenericResources: null,
+  HttpProxy: "",
+  HttpsProxy: "",
+  NoProxy: "",
+  Runtimes: { runc: { path: "runc" }, crun: { path: "crun" } },
+  Swarm: {
+    NodeID: "",
+    NodeAddr: "",
+    LocalNodeState: "",
+    ControlAvailable: false,
+    Error: "",
+    RemoteManagers: null,
+  },
+  LiveRestoreEnabled: true,
+  Isolation: "",
+  InitBinary: "docker-init",
+  ContainerdCommit: { ID: "", Expected: "" },
+  RuncCommit: { ID: "", Expected: "" },
+  InitCommit: { ID: "", Expected: "" },
+  SecurityOptions: ["name=seccomp,profile=builtin"],
+  Warnings: null,
+}
+
 const info = (shown: () => Shown) => () =>
   Effect.gen(function*() {
     const settings = shown()
     const { census, images, machine, hostname, cgroupVersion, forwarding } = yield* systemInfo
     const now = yield* Clock.currentTimeMillis
     return json({
+      ...FIXED,
       ID: hostname,
+      Name: hostname,
       Containers: census.all,
       ContainersRunning: census.running,
       ContainersPaused: census.paused,
       ContainersStopped: census.all - census.running - census.paused,
       Images: images,
-      Driver: "overlay2",
-      DriverStatus: [["Layout", "balenaEngine journal"]],
-      Plugins: { Volume: ["local"], Network: ["bridge", "host", "null"], Authorization: null, Log: ["json-file", "local", "none"] },
-      MemoryLimit: true,
-      SwapLimit: true,
-      CpuCfsPeriod: true,
-      CpuCfsQuota: true,
-      CPUShares: true,
-      CPUSet: true,
-      PidsLimit: true,
       IPv4Forwarding: forwarding,
-      BridgeNfIptables: false,
-      BridgeNfIp6tables: false,
       Debug: settings.debug,
-      NFd: 0,
       OomKillDisable: cgroupVersion === 1,
       NGoroutines: machine.threads,
       SystemTime: new Date(now).toISOString(),
-      LoggingDriver: settings.logDriver || "json-file",
-      CgroupDriver: "cgroupfs",
+      LoggingDriver: settings.logDriver,
+      CgroupDriver: settings.cgroupDriver,
       CgroupVersion: String(cgroupVersion),
-      NEventsListener: 0,
       KernelVersion: machine.kernel,
       OperatingSystem: machine.system,
-      OSVersion: "",
-      OSType: "linux",
       Architecture: MACHINES[process.arch] ?? process.arch,
-      IndexServerAddress: "https://index.docker.io/v1/",
       RegistryConfig: {
         AllowNondistributableArtifactsCIDRs: null,
         AllowNondistributableArtifactsHostnames: null,
@@ -106,33 +144,11 @@ const info = (shown: () => Shown) => () =>
       },
       NCPU: machine.cpus,
       MemTotal: machine.memoryBytes,
-      GenericResources: null,
       DockerRootDir: settings.dataRoot,
-      HttpProxy: "",
-      HttpsProxy: "",
-      NoProxy: "",
-      Name: hostname,
       Labels: settings.labels,
       ExperimentalBuild: settings.experimental,
       ServerVersion: ENGINE_VERSION,
-      Runtimes: { runc: { path: "runc" }, crun: { path: "crun" } },
-      DefaultRuntime: "runc",
-      Swarm: {
-        NodeID: "",
-        NodeAddr: "",
-        LocalNodeState: "",
-        ControlAvailable: false,
-        Error: "",
-        RemoteManagers: null,
-      },
-      LiveRestoreEnabled: true,
-      Isolation: "",
-      InitBinary: "docker-init",
-      ContainerdCommit: { ID: "", Expected: "" },
-      RuncCommit: { ID: "", Expected: "" },
-      InitCommit: { ID: "", Expected: "" },
-      SecurityOptions: ["name=seccomp,profile=builtin"],
-      Warnings: null,
+      DefaultRuntime: settings.defaultRuntime,
     })
   })
 

@@ -1,5 +1,6 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 
@@ -7,6 +8,10 @@ type Line = Readonly<Record<string, unknown>>
 
 /** An error in the middle of a stream: its status is sent already, so it is said in the stream. */
 export const inBand = (message: string): Line => ({ errorDetail: { message }, error: message })
+
+/** A failure's own words, or those of a defect, which may be anything. */
+const messageOf = (failure: unknown): string =>
+  String(Predicate.hasProperty(failure, "message") ? failure.message : failure)
 
 /**
  * Runs `work`, which tells news as it goes, and gives what is to be sent of it line by line. It
@@ -36,9 +41,7 @@ export const whenTold = <News, A, E extends { readonly message: string }, R = ne
     })
     yield* Effect.forkScoped(working)
     const first = yield* Effect.catchIf(Queue.take(lines), Cause.isDone, () => Effect.succeed(null))
-    const rest = Stream.catchCause(Stream.fromQueue(lines), (cause) => {
-      const failure = Cause.squash(cause) as { readonly message?: string }
-      return Stream.make(inBand(failure.message ?? String(failure)))
-    })
+    const rest = Stream.catchCause(Stream.fromQueue(lines), (cause) =>
+      Stream.make(inBand(messageOf(Cause.squash(cause)))))
     return first === null ? Stream.empty : Stream.concat(Stream.make(first), rest)
   })

@@ -5,7 +5,8 @@ const FORMATS = ["text", "json", "mermaid", "dot"]
 
 /**
  * `balena debug machines [ADDRESS]`: all machines, one drawn with its live state marked, or with
- * `--history` how it came there. The daemon writes the text; this only carries it.
+ * `--history` how it came there; `--retry` lifts its quarantine. The daemon writes the text; this
+ * only carries it.
  */
 export async function machines(client: Client, words: readonly string[]): Promise<number> {
   const { given, rest } = parse(words, {
@@ -13,6 +14,7 @@ export async function machines(client: Client, words: readonly string[]): Promis
     format: lettered("f", flag.text),
     history: flag.on,
     json: flag.on,
+    retry: flag.on,
     watch: lettered("w", flag.on),
   } as const)
   count(rest, 0, 1)
@@ -21,9 +23,9 @@ export async function machines(client: Client, words: readonly string[]): Promis
     throw new UsageError(`unknown format ${format}: one of ${FORMATS.join(", ")}`)
   }
   const [address] = rest
+  if (given.retry) return retry(client, address)
   if (given.history && address === undefined) throw new UsageError("--history needs an ADDRESS")
-  const named = address === undefined ? [] : address.split("/").map(encodeURIComponent)
-  const path = ["/debug/machines", ...named, ...(given.history ? ["history"] : [])].join("/")
+  const path = pathOf(address, ...(given.history ? ["history"] : []))
   const query = { format, at: given.at, follow: given.watch ? 1 : undefined }
   const response = await client.request("GET", path, { query })
   let last = ""
@@ -33,6 +35,20 @@ export async function machines(client: Client, words: readonly string[]): Promis
     last = chunk.at(-1) ?? last
   }
   if (last !== "\n") process.stdout.write("\n")
+  return 0
+}
+
+const pathOf = (address: string | undefined, ...more: string[]): string => {
+  const named = address === undefined ? [] : address.split("/").map(encodeURIComponent)
+  return ["/debug/machines", ...named, ...more].join("/")
+}
+
+/** Has a machine in quarantine fed again. */
+async function retry(client: Client, address: string | undefined): Promise<number> {
+  if (address === undefined) throw new UsageError("--retry needs an ADDRESS")
+  const { statusCode } = await client.request("POST", pathOf(address, "retry"), {})
+  const what = statusCode === 304 ? "is not in quarantine" : "goes on"
+  process.stdout.write(`${address} ${what}\n`)
   return 0
 }
 

@@ -10,7 +10,9 @@ const socketGroups = (settings: Settings) => [settings.group, "balena-engine", "
 const filed = (name: string, step: () => void) =>
   Effect.try({ try: step, catch: (error) => new ListenFault({ name, cause: String(error) }) })
 
-/** Where the API is to listen: paths and ports of the settings, and systemd's sockets among them. */
+/**
+ * Where the API is to listen: paths and ports of the settings, and systemd's sockets among them.
+ */
 export const listenersOf = (settings: Settings): Listener[] =>
   settings.hosts.flatMap((host: Host): Listener[] => {
     if (host.kind === "fd") {

@@ -4,7 +4,13 @@ import * as LogLevel from "effect/LogLevel"
 import * as References from "effect/References"
 import type { Settings } from "../settings.ts"
 
-const LEVELS = { debug: "Debug", info: "Info", warn: "Warn", error: "Error", fatal: "Fatal" } as const
+const LEVELS = {
+  debug: "Debug",
+  info: "Info",
+  warn: "Warn",
+  error: "Error",
+  fatal: "Fatal",
+} as const
 
 const levelOf = ({ debug, logLevel }: Settings): LogLevel.LogLevel =>
   debug ? "Debug" : LEVELS[logLevel as keyof typeof LEVELS] ?? "Info"

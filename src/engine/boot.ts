@@ -1,9 +1,10 @@
 import * as Effect from "effect/Effect"
+import { nounOf } from "../../machines/words.ts"
 import { Store } from "../store/store.ts"
 import { containerHands } from "./hands/container.ts"
 import { engineHands } from "./hands/engine.ts"
 import { imageHands } from "./hands/image.ts"
-import { layerHands } from "./hands/layer.ts"
+import { layerHands, sweepLayers } from "./hands/layer.ts"
 import { Loop } from "./loop.ts"
 import { recover } from "./recovery.ts"
 
@@ -21,6 +22,10 @@ export const bootEngine = (reboot: boolean) =>
     const store = yield* Store
     const hands = yield* Effect.all([containerHands, imageHands, layerHands, engineHands])
     loop.employ(Object.assign({}, ...hands))
+    // A container that has gone may have been the last to stand on a removed image's layers.
+    loop.listen(({ address, done }) => {
+      if (done && nounOf(address) === "container") sweepLayers(loop, store)
+    })
     yield* recover(loop, store)
     loop.resume()
     loop.post(ENGINE, { type: "boot", reboot })

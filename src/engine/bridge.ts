@@ -9,7 +9,7 @@ import { type RunFault, StartFault } from "../kernel/runtime.ts"
 import { linkName, macOf } from "../net/mac.ts"
 import { allocate, bridgePool, type Cidr, freeBridge, parseCidr, type Pool } from "../net/pools.ts"
 import { parsePortRange, planPorts } from "../net/ports.ts"
-import { type Published, publishing, ruleset, withdrawing } from "../net/rules.ts"
+import { type Published, publishing, removal, ruleset, withdrawing } from "../net/rules.ts"
 import type { Port, Terms } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
 import { Store } from "../store/store.ts"
@@ -88,7 +88,10 @@ class DefaultBridge {
 
   #filter(rules: string): Effect.Effect<void, StartFault> {
     if (!this.#settings.iptables) return Effect.void
-    return Effect.mapError(applyRules(rules), ({ cause }) => failed(`nft refused the rules: ${cause}`))
+    return Effect.mapError(
+      applyRules(rules),
+      ({ cause }) => failed(`nft refused the rules: ${cause}`),
+    )
   }
 
   /** An address and host ports for one container; the claim stands until `release`. */
@@ -129,6 +132,10 @@ class DefaultBridge {
     return port.hostIp === "" && defaultIp !== ANY ? { ...port, hostIp: defaultIp } : port
   }
 
+  hold(id: string, claim: NetworkState): void {
+    this.#claims.set(id, claim)
+  }
+
   publish(id: string): Effect.Effect<void, StartFault> {
     const claim = this.#claims.get(id)
     if (claim === undefined || claim.ports.length === 0) return Effect.void
@@ -143,9 +150,16 @@ class DefaultBridge {
     return this.#turn.withPermit(applyRules(withdrawing(this.#table, publishedBy(claim))))
   }
 
-  /** Running containers need their rules again if the machine's were flushed, or we were away. */
+  /**
+   * Running containers need their rules again if the machine's were flushed, or we were away. What
+   * is left of containers that ended meanwhile goes.
+   */
   readonly restore: Effect.Effect<void, StartFault> = Effect.suspend(() =>
-    this.#claims.size === 0 ? Effect.void : Effect.asVoid(this.ready)
+    this.#claims.size === 0
+      ? this.#turn.withPermit(Effect.suspend(() =>
+        this.#pool === undefined ? this.#filter(removal(this.#table)) : Effect.void
+      ))
+      : Effect.asVoid(this.ready)
   )
 }
 
@@ -165,6 +179,7 @@ export const networksLinux = (settings: Settings) =>
         Effect.logWarning(`published ports are not restored: ${cause}`)))
       return Networks.of({
         claim: (id, terms) => onBridge(terms) ? bridge.claim(id, terms) : Effect.succeed(null),
+        hold: (id, state) => bridge.hold(id, state),
         publish: (id) => bridge.publish(id),
         release: (id) => bridge.release(id),
       })

@@ -11,16 +11,21 @@ type Answer = (command: number, event: MachineEvent | null, last: boolean) => vo
 const FIRST_RETRY_MS = 1_000
 const LONGEST_RETRY_MS = 60_000
 
+interface Running {
+  readonly kind: Hand["kind"]
+  readonly fiber: Fiber.Fiber<unknown>
+}
+
 /**
  * Carries out commands that are durable. A command on a thing whose last long hand was interrupted
- * waits until that one has really ended: interrupting a fiber returns at once, while the system call
- * or the child process goes on.
+ * waits until that one has really ended: interrupting a fiber returns at once, while the system
+ * call or the child process goes on.
  */
 export class Dispatcher {
   hands: Hands = {}
   readonly #run: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
   readonly #answer: Answer
-  readonly #running = new Map<number, { readonly kind: Hand["kind"]; readonly fiber: Fiber.Fiber<unknown> }>()
+  readonly #running = new Map<number, Running>()
   readonly #closing = new Map<Address, Set<Fiber.Fiber<unknown>>>()
   #stopped = false
 
@@ -33,6 +38,11 @@ export class Dispatcher {
     this.#start(row, "first")
   }
 
+  /** Is a hand carrying out this very command now? */
+  isAtWork(row: CommandRow): boolean {
+    return this.#running.has(row.id)
+  }
+
   /** After a crash: what may be done twice is done again, what may not is answered as lost. */
   again(row: CommandRow, attempt: "after-crash" | "after-reboot"): void {
     const hand = this.#handOf(row)
@@ -40,7 +50,9 @@ export class Dispatcher {
     else this.#start(row, attempt)
   }
 
-  /** The command's row is gone: its hand, if it can be, is interrupted; a late answer finds no row. */
+  /**
+   * The command's row is gone: its hand, if it can be, is interrupted; a late answer finds no row.
+   */
   cancel(row: CommandRow): void {
     const running = this.#running.get(row.id)
     if (running === undefined || running.kind !== "long") return
@@ -99,15 +111,14 @@ export class Dispatcher {
       : hand.kind === "short"
       ? Effect.uninterruptible(hand.run(order))
       : hand.run(order)
+    const next: Order = { ...order, attempt: "after-crash" }
+    const nextMs = Math.min(afterMs * 2, LONGEST_RETRY_MS)
     return Effect.catchDefect(attempt, (defect) =>
       Effect.logError(`${order.address}: command ${order.id} met a defect`, defect).pipe(
         Effect.andThen(
           hand.kind === "once"
             ? Effect.succeed(hand.lost)
-            : Effect.andThen(
-              Effect.sleep(afterMs),
-              this.#persist(hand, { ...order, attempt: "after-crash" }, Math.min(afterMs * 2, LONGEST_RETRY_MS)),
-            ),
+            : Effect.andThen(Effect.sleep(afterMs), this.#persist(hand, next, nextMs)),
         ),
       ))
   }

@@ -24,7 +24,11 @@ export interface EngineEvent {
 const KEPT = 256
 
 /** What containers were called, for events that come after their row is gone. */
-type Known = { readonly name: string; readonly image: string; readonly labels: Readonly<Record<string, string>> }
+interface Known {
+  readonly name: string
+  readonly image: string
+  readonly labels: Readonly<Record<string, string>>
+}
 
 const CONTAINER_ACTIONS: Readonly<Record<string, string>> = {
   create: "create",
@@ -35,7 +39,7 @@ const CONTAINER_ACTIONS: Readonly<Record<string, string>> = {
   update: "update",
 }
 
-/** Docker's events out of the loop's transitions. Told once they are durable, kept only in memory. */
+/** Docker's events out of the loop's transitions: told once durable, and kept only in memory. */
 export class EventsBody {
   readonly #store: StoreBody
   readonly #known = new Map<string, Known>()
@@ -74,7 +78,7 @@ export class EventsBody {
     const id = keyOf(address)
     const say = (action: string, extra: Readonly<Record<string, string>> = {}) =>
       this.tell(action, id, extra, at.wallMs)
-    if (event.type === "create" || event.type === "rename" || event.type === "update") this.#learn(id)
+    if (["create", "rename", "update"].includes(event.type)) this.#learn(id)
     if (event.type === "kill") say("kill", { signal: String(event["signal"]) })
     if (event.type === "exited") {
       if (event["oomKilled"] === true) say("oom")

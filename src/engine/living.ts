@@ -63,7 +63,8 @@ export const freeze = (definition: Definition, snapshot: AnyMachineSnapshot): st
 
 /**
  * Brings a written snapshot back to life, through the migrations since its version. Answers
- * undefined for one that no longer fits (newer, unreadable, a state that is gone): it must be reborn.
+ * undefined for one that no longer fits (newer, unreadable, a state that is gone): it must be
+ * reborn.
  */
 export const thaw = (
   definition: Definition,

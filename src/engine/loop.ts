@@ -3,67 +3,62 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { AnyMachineSnapshot } from "xstate"
 import type { Address } from "../../machines/words.ts"
+import { Ballast } from "../kernel/ballast.ts"
 import { Wal } from "../kernel/wal.ts"
+import { isDiskFault, isNoRoom } from "../store/database.ts"
 import type { CommandRow, Moment, TimerRow } from "../store/journal.ts"
 import { Refusal } from "../store/refusal.ts"
 import { Store, type StoreBody } from "../store/store.ts"
+import { Alarm } from "./alarm.ts"
 import { Dispatcher } from "./dispatch.ts"
-import { RequestFault } from "./faults.ts"
+import { noRoomFor, RequestFault } from "./faults.ts"
 import type { Hands, MachineEvent } from "./hand.ts"
+import { keepHouse } from "./house.ts"
 import type { Living } from "./living.ts"
+import type { Input, Receipt } from "./queue.ts"
 import { type Aftermath, Stepper, type Transition } from "./step.ts"
 
 export type Listener = (transition: Transition) => void
-
-/** What stands in the queue. Only a request can be refused; only a write carries no event. */
-type Input =
-  | { kind: "request"; address: Address; event: MachineEvent; receipt: (receipt: Receipt) => void }
-  | { kind: "answer"; command: number; event: MachineEvent | null; last: boolean }
-  | { kind: "note"; address: Address; event: MachineEvent }
-  | { kind: "due"; timer: TimerRow }
-  | { kind: "write"; body: () => void; done: () => void }
-
-type Receipt = { readonly seq: number } | { readonly fault: RequestFault }
 
 interface Batch extends Aftermath {
   /** Answers owed to callers, given once the batch is durable. */
   readonly owed: (() => void)[]
 }
 
-/** The write-ahead log is emptied when it has passed this and nothing else is to be done. */
-const WAL_MOST = 4 * 1024 * 1024
-/** A full disk is met again after this long. */
-const FULL_RETRY_MS = 1_000
-
-const isFull = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && error.code === "SQLITE_FULL"
+/** A disk that takes no more rows is tried again after this long. */
+const NO_ROOM_RETRY_MS = 1_000
 
 /**
- * The loop: takes inputs in order, each in a savepoint of its own, commits what has gathered, has it
- * made durable off the thread, and only then answers, publishes and carries out. So a crash at any
- * instant leaves a prefix of what was asked, and every command that is open in it is done again.
+ * The loop: takes inputs in order, each in a savepoint of its own, commits what has gathered, has
+ * it made durable off the thread, and only then answers, publishes and carries out. So a crash at
+ * any instant leaves a prefix of what was asked, and every command that is open in it is done
+ * again.
  */
 export class LoopBody {
   readonly #store: StoreBody
   readonly #wal: Wal["Service"]
+  readonly #ballast: Ballast["Service"]
   readonly #clock: Clock.Clock
   readonly #run: (effect: Effect.Effect<unknown>) => unknown
   readonly #fatal: (cause: unknown) => void
   readonly #stepper: Stepper
   readonly #dispatcher: Dispatcher
+  readonly #alarm: Alarm
   readonly #listeners = new Set<Listener>()
   readonly boot: number
   #queue: Input[] = []
   #scheduled = false
   #syncing = false
   #awaiting: Batch[] = []
-  #alarm = { dueMs: Infinity, epoch: 0 }
   #idle: (() => void)[] = []
+  /** The disk takes no more rows: what nobody may refuse waits at the head of the queue. */
+  #isStarved = false
   #closed = false
 
   constructor(needs: {
     readonly store: StoreBody
     readonly wal: Wal["Service"]
+    readonly ballast: Ballast["Service"]
     readonly context: Context.Context<never>
     readonly clock: Clock.Clock
     readonly boot: number
@@ -71,11 +66,13 @@ export class LoopBody {
   }) {
     this.#store = needs.store
     this.#wal = needs.wal
+    this.#ballast = needs.ballast
     this.#clock = needs.clock
     this.#run = Effect.runForkWith(needs.context)
     this.#fatal = needs.fatal
     this.boot = needs.boot
     this.#stepper = new Stepper(needs.store)
+    this.#alarm = new Alarm(this.#run, () => this.now().monoMs, () => this.#ring())
     this.#dispatcher = new Dispatcher(needs.context, (command, event, last) =>
       this.#enqueue({ kind: "answer", command, event, last }))
   }
@@ -170,7 +167,7 @@ export class LoopBody {
     this.#setAlarm()
   }
 
-  /** Returns when everything asked so far is durable and the queue is empty. */
+  /** Returns when all that was asked so far is durable, or waits for room on the disk. */
   readonly settled: Effect.Effect<void> = Effect.callback<void>((resume) => {
     if (this.#isIdle()) resume(Effect.void)
     else this.#idle.push(() => resume(Effect.void))
@@ -185,20 +182,27 @@ export class LoopBody {
   )
 
   #isIdle(): boolean {
-    return this.#queue.length === 0 && !this.#syncing && this.#awaiting.length === 0
+    const isSaid = this.#queue.length === 0 || this.#isStarved
+    return isSaid && !this.#syncing && this.#awaiting.length === 0
   }
 
   #enqueue(input: Input): void {
     if (this.#closed) return
     this.#queue.push(input)
+    this.#schedule(Effect.yieldNow)
+  }
+
+  #schedule(after: Effect.Effect<void>): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    this.#run(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.#turn())))
+    this.#run(Effect.andThen(after, Effect.sync(() => this.#turn())))
   }
 
   /** One transaction over all that has gathered. */
   #turn(): void {
     this.#scheduled = false
+    if (this.#closed) return // it had waited for room; its command is open in the journal
+    this.#isStarved = false
     const inputs = this.#queue
     this.#queue = []
     const owed: (() => void)[] = []
@@ -210,8 +214,8 @@ export class LoopBody {
     } catch (error) {
       this.#store.db.rollback()
       this.#stepper.rollback(mark)
-      if (!isFull(error)) return this.#fatal(error)
-      return this.#full(inputs)
+      if (!isNoRoom(error)) return this.#fatal(error)
+      return this.#starve(inputs, error)
     }
     this.#awaiting.push({ ...this.#stepper.settle(), owed })
     this.#pump()
@@ -237,7 +241,7 @@ export class LoopBody {
         }
       })
     } catch (error) {
-      if (isFull(error)) throw error
+      if (isDiskFault(error)) throw error // no machine's fault: the whole batch is undone
       this.#stepper.rollback(mark)
       this.#refuse(input, error, owed)
     }
@@ -255,8 +259,12 @@ export class LoopBody {
       return // the sweep's wish, and the store knew better
     } else {
       const why = error instanceof Error ? error.stack ?? error.message : String(error)
+      if (input.kind === "write") { // no machine's doing, so no machine's quarantine
+        this.#run(Effect.logError(`rows could not be changed: ${why}`))
+        owed.push(input.done)
+        return
+      }
       this.#quarantine(address, why)
-      if (input.kind === "write") owed.push(input.done)
       if (input.kind !== "request") return
       const fault = new RequestFault({ reason: "quarantined", address, state: "", about: why })
       owed.push(() => input.receipt({ fault }))
@@ -265,7 +273,11 @@ export class LoopBody {
 
   #addressOf(input: Input): Address {
     if (input.kind === "answer") return this.#stepper.open.get(input.command)?.address ?? "engine"
-    return input.kind === "due" ? input.timer.address : input.kind === "write" ? "engine" : input.address
+    return input.kind === "due"
+      ? input.timer.address
+      : input.kind === "write"
+      ? "engine"
+      : input.address
   }
 
   /** A machine that met a defect is fed no more, until a person or a new version looks at it. */
@@ -279,34 +291,40 @@ export class LoopBody {
 
   /** Lifts a quarantine; what was open is carried out again. */
   retry(address: Address): Effect.Effect<void> {
+    let lifted = false
     return this.write(() => {
       const living = this.#stepper.living.get(address)
       if (living === undefined || living.quarantine === null) return
       this.#store.journal.quarantine(address, null)
       this.#stepper.living.set(address, { ...living, quarantine: null })
+      lifted = true
     }).pipe(Effect.andThen(Effect.sync(() => {
+      if (!lifted) return
       for (const row of this.openCommands()) {
-        if (row.address === address) this.#dispatcher.again(row, "after-crash")
+        const isIdle = row.address === address && !this.#dispatcher.isAtWork(row)
+        if (isIdle) this.#dispatcher.again(row, "after-crash")
       }
+      this.#setAlarm()
     })))
   }
 
-  /** No room for rows: requests get the error, answers wait and are tried again. */
-  #full(inputs: Input[]): void {
-    const kept: Input[] = []
-    for (const input of inputs) {
-      if (input.kind !== "request") kept.push(input)
-      else {
-        const { address } = input
-        const about = "the disk of the data root is full"
-        input.receipt({ fault: new RequestFault({ reason: "full", address, state: "", about }) })
-      }
+  /**
+   * No room for rows. The ballast goes first; without it requests get the error, and all else waits
+   * in its order and is tried again.
+   */
+  #starve(inputs: Input[], error: unknown): void {
+    if (this.#ballast.give()) {
+      this.#run(Effect.logWarning("the disk of the data root is full: its ballast is given up"))
+      this.#queue.unshift(...inputs)
+      return this.#schedule(Effect.yieldNow)
     }
-    if (kept.length === 0) return
-    this.#run(Effect.andThen(
-      Effect.sleep(FULL_RETRY_MS),
-      Effect.sync(() => kept.forEach((input) => this.#enqueue(input))),
-    ))
+    for (const input of inputs) {
+      if (input.kind === "request") input.receipt({ fault: noRoomFor(input.address, error) })
+    }
+    this.#queue.unshift(...inputs.filter(({ kind }) => kind !== "request"))
+    this.#isStarved = this.#queue.length > 0
+    if (this.#isStarved) this.#schedule(Effect.sleep(NO_ROOM_RETRY_MS))
+    this.#pump()
   }
 
   /** One fdatasync in flight; all batches that fall meanwhile share the next. */
@@ -338,35 +356,29 @@ export class LoopBody {
     this.#setAlarm()
   }
 
-  /** Nothing to do: the log is emptied if it has grown, and whoever waits for that is told. */
+  /** Nothing to do: the house is kept, and whoever waits for that is told. */
   #rest(): void {
     if (!this.#isIdle()) return
-    if (this.#wal.size() >= WAL_MOST) {
-      this.#store.journal.prune()
-      this.#store.db.checkpoint()
-    }
+    if (!this.#isStarved) keepHouse(this.#store, this.#wal, this.#ballast)
     // Last: who is told may be the one that closes the log.
     for (const tell of this.#idle.splice(0)) tell()
   }
 
-  /**
-   * One alarm for the nearest timer; when it rings, every due one is fed to its machine. It is set
-   * anew after each batch: a timer that rings twice finds itself gone the second time.
-   */
+  /** After each batch; a timer that rings twice finds itself gone the second time. */
   #setAlarm(): void {
-    const dueMs = Math.min(...this.armedTimers().map((row) => row.due_mono_ms))
-    if (dueMs >= this.#alarm.dueMs || dueMs === Infinity) return
-    const epoch = this.#alarm.epoch + 1
-    this.#alarm = { dueMs, epoch }
-    const ring = Effect.sync(() => {
-      if (this.#alarm.epoch !== epoch) return
-      this.#alarm = { dueMs: Infinity, epoch }
-      const { monoMs } = this.now()
-      for (const timer of this.armedTimers()) {
-        if (timer.due_mono_ms <= monoMs) this.#enqueue({ kind: "due", timer })
-      }
-    })
-    this.#run(Effect.andThen(Effect.sleep(Math.max(0, dueMs - this.now().monoMs)), ring))
+    this.#alarm.set(Math.min(...this.#feedableTimers().map((row) => row.due_mono_ms)))
+  }
+
+  #ring(): void {
+    const { monoMs } = this.now()
+    for (const timer of this.#feedableTimers()) {
+      if (timer.due_mono_ms <= monoMs) this.#enqueue({ kind: "due", timer })
+    }
+  }
+
+  /** A machine in quarantine keeps its timers, and they do not ring. */
+  #feedableTimers(): TimerRow[] {
+    return this.armedTimers().filter(({ address }) => !this.#stepper.isQuarantined(address))
   }
 }
 
@@ -378,7 +390,8 @@ export const makeLoop = (boot: number, fatal: (cause: unknown) => void) =>
   Effect.gen(function*() {
     const store = yield* Store
     const wal = yield* Wal
+    const ballast = yield* Ballast
     const clock = yield* Clock.Clock
     const context = yield* Effect.context<never>()
-    return new LoopBody({ store, wal, context, clock, boot, fatal })
+    return new LoopBody({ store, wal, ballast, context, clock, boot, fatal })
   })

@@ -5,9 +5,9 @@ const ADJECTIVES = [
   "able", "amber", "brave", "brisk", "calm", "clear", "clever", "cosy", "crisp", "eager", "fair",
   "fine", "fleet", "fond", "frank", "gentle", "glad", "grand", "happy", "hardy", "keen", "kind",
   "light", "lively", "loyal", "lucid", "mellow", "merry", "mild", "neat", "nimble", "noble",
-  "patient", "plain", "polite", "proud", "quick", "quiet", "ready", "rural", "serene", "sharp", "silent",
-  "sincere", "solid", "steady", "still", "subtle", "sunny", "sure", "swift", "tidy", "true", "warm",
-  "wise", "witty", "zesty",
+  "patient", "plain", "polite", "proud", "quick", "quiet", "ready", "rural", "serene", "sharp",
+  "silent", "sincere", "solid", "steady", "still", "subtle", "sunny", "sure", "swift", "tidy",
+  "true", "warm", "wise", "witty", "zesty",
 ]
 /** Birds: short, and nobody's name. */
 const NOUNS = [

@@ -25,6 +25,8 @@ export interface NetworkState {
 export class Networks extends Context.Service<Networks, {
   /** Claims what these terms need; null: nothing (no network, the host's, another container's). */
   readonly claim: (id: string, terms: Terms) => Effect.Effect<NetworkState | null, StartFault>
+  /** Takes for granted what a container that runs was given. */
+  readonly hold: (id: string, state: NetworkState) => void
   /** Opens the published ports of a container that has started. */
   readonly publish: (id: string) => Effect.Effect<void, StartFault>
   /** Gives everything back. Idempotent. */

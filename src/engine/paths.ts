@@ -1,6 +1,6 @@
 import * as Context from "effect/Context"
 
-/** Where things lie (DESIGN 5): every name follows from an id, so that a row is enough to find it. */
+/** Where things lie: every name follows from an id, so that a row is enough to find it. */
 export class Paths extends Context.Service<Paths, {
   readonly dataRoot: string
   readonly execRoot: string

@@ -92,6 +92,7 @@ export const plannerLinux = (settings: Settings) =>
           stdin: terms.stdin,
           stdinOnce: terms.stdinOnce,
           log: terms.log.driver !== "none",
+          journal: terms.log.driver === "journald" ? row.name : null,
           endpoint: network,
         }
       }

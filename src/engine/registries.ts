@@ -6,9 +6,9 @@ export interface Place {
   readonly insecure: boolean
 }
 
-/** Which registries may be spoken to in the clear, and which stand in for the hub. */
+/** Where each registry answers, which may be spoken to in the clear, which stand in for the hub. */
 export class Registries extends Context.Service<Registries, {
-  readonly accessTo: (host: string) => Place
+  readonly accessTo: (domain: string) => Place
   /** Where a name of this domain is to be asked for, in turn. */
   readonly placesOf: (domain: string) => readonly Place[]
 }>()("engine/Registries") {}
@@ -21,10 +21,13 @@ export interface RegistrySettings {
 }
 
 const HUB = "docker.io"
+/** The hub answers at another host than the one it is called by. */
+const HUB_HOST = "registry-1.docker.io"
 
 /** The registries as they are set at this moment. */
 export const registriesOf = (now: () => RegistrySettings): Registries["Service"] => {
-  const accessTo = (host: string) => placeOf(host, now().insecureRegistries)
+  const accessTo = (domain: string) =>
+    placeOf(domain === HUB ? HUB_HOST : domain, now().insecureRegistries)
   return {
     accessTo,
     placesOf: (domain) => [

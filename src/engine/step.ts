@@ -42,8 +42,8 @@ const written = (value: unknown): string => JSON.stringify(value, withoutCargo)
 
 /**
  * The synchronous heart of the loop: one event to one machine and every message that it causes,
- * written down in the savepoint its caller opened. It changes memory only as it changes rows: if the
- * caller rolls back, `rollback` takes the memory back as well.
+ * written down in the savepoint its caller opened. It changes memory only as it changes rows: if
+ * the caller rolls back, `rollback` takes the memory back as well.
  */
 export class Stepper {
   readonly living = new Shadowed<Address, Living>()
@@ -83,7 +83,9 @@ export class Stepper {
     return aftermath
   }
 
-  /** A client's wish: taken, or refused without a trace by throwing `RequestFault`. Answers its seq. */
+  /**
+   * A client's wish: taken, or refused without a trace by throwing `RequestFault`. Answers its seq.
+   */
   request(address: Address, event: MachineEvent, at: Moment): number {
     const definition = definitionOf(address)
     const living = this.living.get(address)
@@ -91,7 +93,12 @@ export class Stepper {
       throw new RequestFault({ reason: "missing", address, state: "", about: address })
     }
     if (living !== undefined && living.quarantine !== null) {
-      throw new RequestFault({ reason: "quarantined", address, state: "", about: living.quarantine })
+      throw new RequestFault({
+        reason: "quarantined",
+        address,
+        state: "",
+        about: living.quarantine,
+      })
     }
     const before = living?.snapshot ?? newborn(definition)
     if (!before.can(event)) {
@@ -101,10 +108,15 @@ export class Stepper {
     return this.#take(address, living, event, { cause: null }, at, 0)
   }
 
-  /** A hand's answer; `last` closes its command. One whose command is gone is dropped: too late. */
+  /**
+   * A hand's answer; `last` closes its command. One whose command is gone is dropped: too late. An
+   * event for a machine in quarantine is dropped too, and its command stays open, to be carried out
+   * again once that is lifted.
+   */
   answer(command: number, event: MachineEvent | null, last: boolean, at: Moment): void {
     const row = this.open.get(command)
     if (row === undefined) return
+    if (event !== null && this.isQuarantined(row.address)) return
     if (last) {
       this.#store.journal.close(command)
       this.open.delete(command)
@@ -115,10 +127,15 @@ export class Stepper {
   /** A timer that is due; one that was cancelled or set anew meanwhile is not there to fire. */
   due(timer: TimerRow, at: Moment): void {
     const key = `${timer.address} ${timer.id}`
-    if (this.timers.get(key)?.seq !== timer.seq) return
+    if (this.timers.get(key)?.seq !== timer.seq || this.isQuarantined(timer.address)) return
     this.#store.journal.unset(timer.address, timer.id)
     this.timers.delete(key)
     this.note(timer.address, { type: timer.event }, { cause: timer.seq }, at, 0)
+  }
+
+  /** Has it met a defect? Then it is fed no more, until that is lifted. */
+  isQuarantined(address: Address): boolean {
+    return (this.living.get(address)?.quarantine ?? null) !== null
   }
 
   /** An answer, a timer or a message: never refused, at worst written down as ignored. */
@@ -126,10 +143,18 @@ export class Stepper {
     if (hops > HOPS_MOST) throw new Error(`${address} is ${hops} messages away from what caused it`)
     const definition = definitionOf(address)
     const living = this.living.get(address)
-    if (living !== undefined && living.quarantine !== null) return
+    if (this.isQuarantined(address)) return
     const full = origin.from === undefined ? event : { ...event, from: origin.from }
     if (living === undefined && !definition.creating.has(event.type)) {
-      this.#append(address, origin.cause, full, "undeliverable", { commands: [], timers: [] }, null, at)
+      this.#append(
+        address,
+        origin.cause,
+        full,
+        "undeliverable",
+        { commands: [], timers: [] },
+        null,
+        at,
+      )
     } else if (!(living?.snapshot ?? newborn(definition)).can(full)) {
       const value = { ignored: living?.snapshot.value ?? "absent" }
       this.#append(address, origin.cause, full, value, { commands: [], timers: [] }, null, at)
@@ -146,7 +171,10 @@ export class Stepper {
   ): number {
     const definition = definitionOf(address)
     const before = living?.snapshot ?? newborn(definition)
-    const [after, actions] = transition(definition.machine, before, event) as [AnyMachineSnapshot, any]
+    const [after, actions] = transition(definition.machine, before, event) as [
+      AnyMachineSnapshot,
+      any,
+    ]
     const wants = asked(actions)
     const whole = (living?.rows ?? ROWS_PER_BASE) >= ROWS_PER_BASE
     const frozen = freeze(definition, after)

@@ -2,6 +2,7 @@ import {
   existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
+import type { Endpoint } from "./links.ts"
 import { bootId, type Process } from "./processes.ts"
 import type { OciRuntime } from "./probe.ts"
 
@@ -26,6 +27,8 @@ export interface Record {
   readonly conmon: Process | null
   /** The container's first process; null: not created yet. */
   readonly init: Process | null
+  /** What it was given on a network; null: nothing. */
+  readonly endpoint: Endpoint | null
 }
 
 /** Where the bundle of a container is. The id is checked: it becomes a path. */

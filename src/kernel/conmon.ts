@@ -21,6 +21,8 @@ export interface Keeper {
   readonly statusDirectory: string
   /** Path of the log; null: none is kept. */
   readonly log: string | null
+  /** What journald is to know the container as; null: it is told nothing. */
+  readonly journal: string | null
   readonly terminal: boolean
   readonly stdin: boolean
   /** Close the container's stdin when the first client that attached leaves; never a terminal's. */
@@ -33,7 +35,7 @@ const argumentsOf = (keeper: Keeper): readonly string[] => [
   "--sync", // fork no second time: we know its pid from the first moment
   "--cid", keeper.id,
   "--cuuid", keeper.id,
-  "--name", keeper.id.slice(0, 12),
+  "--name", keeper.journal ?? keeper.id.slice(0, 12),
   "--runtime", keeper.runtime.path,
   ...["--root", keeper.state].flatMap((argument) => ["--runtime-arg", argument]),
   "--bundle", keeper.bundle,
@@ -41,6 +43,7 @@ const argumentsOf = (keeper: Keeper): readonly string[] => [
   "--persist-dir", keeper.statusDirectory,
   "--full-attach",
   "--log-path", keeper.log === null ? "none" : `k8s-file:${keeper.log}`,
+  ...(keeper.journal === null ? [] : ["--log-path", "journald"]),
   "--log-level", "error",
   "--no-sync-log",
   ...(keeper.terminal ? ["--terminal"] : []),
@@ -121,10 +124,25 @@ const resultOf = (text: string, errors: () => string): Creation => {
 }
 
 /** Tells conmon the size of the container's terminal. ENXIO: nobody listens. */
-export const resizeTerminal = (bundle: string, height: number, width: number): void => {
+export const resizeTerminal = (bundle: string, height: number, width: number): void =>
+  tell(bundle, `1 ${height} ${width}\n`)
+
+/** Has conmon close its log and open it again by its name; false where it has ended meanwhile. */
+export const reopenLog = (bundle: string): boolean => {
+  try {
+    tell(bundle, "2 0 0\n")
+    return true
+  } catch (error) {
+    if (["ENXIO", "ENOENT"].includes((error as NodeJS.ErrnoException).code ?? "")) return false
+    throw error
+  }
+}
+
+/** Gives conmon an order through its FIFO; without one that listens, ENXIO or ENOENT. */
+const tell = (bundle: string, order: string): void => {
   const descriptor = openSync(join(bundle, "ctl"), constants.O_WRONLY | constants.O_NONBLOCK)
   try {
-    writeFileSync(descriptor, `1 ${height} ${width}\n`)
+    writeFileSync(descriptor, order)
   } finally {
     closeSync(descriptor)
   }

@@ -55,8 +55,17 @@ const JOURNAL_IN_ORDER = new Set([0xef53 /* ext2, 3, 4 */, 0x58465342 /* XFS */]
 /** Does one fsync on this file's file system make all earlier creates and renames durable too? */
 export const fsyncOrders = (path: string): boolean => JOURNAL_IN_ORDER.has(statfsSync(path).type)
 
-/** What is free where `path` lies, to those without privilege. `files` null: not limited. */
-export const freeSpace = (path: string) => {
+/** What is free of a file system, to those without privilege. */
+export interface FreeSpace {
+  readonly bytes: number
+  readonly totalBytes: number
+  /** Inodes; null: not limited. */
+  readonly files: number | null
+  readonly totalFiles: number
+}
+
+/** What is free where `path` lies (statfs(2)). */
+export const freeSpace = (path: string): FreeSpace => {
   const { bavail, blocks, bsize, files, ffree } = statfsSync(path)
   return {
     bytes: bavail * bsize, totalBytes: blocks * bsize,

@@ -44,7 +44,7 @@ const minorOf = (device: number): number =>
 /** What must not be handed on: terminals and memory that belong to this system alone. */
 const LEFT_OUT = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console"])
 
-/** The device at a path (through links), or all those below a directory (links left out: they double). */
+/** The device at a path (through links), or all below a directory (without links: they double). */
 export const findDevices = (path: string): readonly FoundDevice[] => {
   const stat = statSync(path, { throwIfNoEntry: false })
   if (stat === undefined) return []

@@ -72,7 +72,7 @@ export const unmount = (target: string, done: (failure: Errno | null) => void): 
 }
 
 const detach = (target: string, flags: number, done: (failure: Errno | null) => void): void => {
-  umount2.async(target, flags, (error: unknown, result: number) => {
+  umount2.async(target, flags, (error: Error | null, result: number) => {
     if (error !== null) throw error
     if (result === 0) return detach(target, UMOUNT_NOFOLLOW, done)
     if (isErrno("EBUSY") && (flags & MNT_DETACH) === 0) {

@@ -4,7 +4,7 @@ import { bind } from "./libc.ts"
 const libc = {
   socket: bind("int socket(int domain, int type, int protocol)"),
   sendto: bind(
-    "int64_t sendto(int fd, const void *data, size_t n, int flags, const void *to, uint32_t length)",
+    "int64_t sendto(int fd, const void *data, size_t n, int flags, const void *to, uint32_t size)",
   ),
 }
 

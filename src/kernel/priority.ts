@@ -3,7 +3,9 @@ import { setPriority } from "node:os"
 import { bind, check } from "./libc.ts"
 
 const libc = {
-  prctl: bind("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)"),
+  prctl: bind(
+    "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
+  ),
 }
 
 const PR_SET_PDEATHSIG = 1

@@ -9,6 +9,7 @@ import { isFrozen, pidsOf, readCgroups, type Cgroups } from "./cgroups.ts"
 import { clean } from "./clean.ts"
 import { resizeTerminal } from "./conmon.ts"
 import { attempt, callRuntime, type Host, type RuntimeSettings } from "./host.ts"
+import { rotateLog } from "./log-rotation.ts"
 import { probe, type Machine } from "./probe.ts"
 import { signalNumber, signalProcess } from "./processes.ts"
 import { RunFault, Runtime, type Attachment } from "./runtime.ts"
@@ -38,6 +39,7 @@ export const bodyLinux = (settings: RuntimeSettings): Layer.Layer<Runtime> =>
       attach: (id) => attach(host, id),
       resize: (id, height, width) =>
         attempt(() => resizeTerminal(host.bundle(id).path, height, width)),
+      rotateLog: (id, home, limits) => rotateLog(host, id, home, limits),
       pids: (id) => attempt(() => pidsOf(host.cgroups(), recordOf(host, id).cgroup)),
       limit: (id, resources) => limit(host, id, resources),
     })

@@ -49,6 +49,8 @@ export interface RunPlan {
   readonly stdinOnce: boolean
   /** false: keep no log at all (log driver `none`). */
   readonly log: boolean
+  /** The name under which journald is told what the container writes, too; null: it is not. */
+  readonly journal: string | null
   /** What to configure in the container's own network namespace; null: none or the host's. */
   readonly endpoint: Endpoint | null
 }
@@ -57,6 +59,12 @@ export interface Started {
   readonly pid: number
   /** Field 22 of /proc/<pid>/stat: with the pid it names one process for ever within a boot. */
   readonly startTicks: number
+}
+
+/** A process that runs, and what it has on a network. */
+export interface Connected extends Started {
+  /** The plan's; of a process that an earlier daemon started, its own plan's. Null: nothing. */
+  readonly endpoint: Endpoint | null
 }
 
 export interface Exit {
@@ -94,7 +102,7 @@ export class Runtime extends Context.Service<Runtime, {
    * wait in `attach` are connected before anything runs; where the start fails, they fail with its
    * cause.
    */
-  readonly start: (plan: RunPlan) => Effect.Effect<Started, StartFault>
+  readonly start: (plan: RunPlan) => Effect.Effect<Connected, StartFault>
   /**
    * Waits for the end. Called again after a crash or a reboot it finds the process, or the exit
    * file, or nothing (then the exit code is 255, as the container is gone without a trace).
@@ -111,6 +119,15 @@ export class Runtime extends Context.Service<Runtime, {
   /** Connects to a container's streams; of one that does not run, waits for its next start. */
   readonly attach: (id: string) => Effect.Effect<Attachment, RunFault>
   readonly resize: (id: string, height: number, width: number) => Effect.Effect<void, RunFault>
+  /**
+   * Puts a running container's log aside if it has grown to `bytes`, and begins a new one; of old
+   * ones as many are kept as make `files` in all. Answers whether it did. No line is lost.
+   */
+  readonly rotateLog: (
+    id: string,
+    home: string,
+    limits: { readonly bytes: number; readonly files: number },
+  ) => Effect.Effect<boolean, RunFault>
   /** Pids of the container, as the host counts them. */
   readonly pids: (id: string) => Effect.Effect<readonly number[], RunFault>
   /** Changes limits while it runs: `resources` is an OCI `linux.resources`; what it lacks stays. */

@@ -10,15 +10,19 @@ export const clearSocket = (path: string): void => {
   rmSync(path)
 }
 
-/** Gives a bound socket to a group (by name or number; one that does not exist: to root) as 0660. */
+/**
+ * Gives a bound socket to the first of these groups (names or numbers) that exists, to root where
+ * none does, as 0660.
+ */
 export const shareSocket = (path: string, groups: readonly string[]): void => {
   const gid = groups.map(groupId).find((id) => id !== null)
-  if (gid != null) chownSync(path, 0, gid)
+  if (gid !== undefined) chownSync(path, 0, gid)
   chmodSync(path, 0o660)
 }
 
 const groupId = (name: string): number | null => {
   if (/^\d+$/.test(name)) return Number(name)
-  const line = readFileSync("/etc/group", "utf8").split("\n").find((one) => one.startsWith(`${name}:`))
+  const lines = readFileSync("/etc/group", "utf8").split("\n")
+  const line = lines.find((one) => one.startsWith(`${name}:`))
   return line === undefined ? null : Number(line.split(":")[2])
 }

@@ -13,18 +13,20 @@ import { connect } from "./links.ts"
 import { mountOverlay, readInRoot } from "./mounts.ts"
 import { bootId, processOf, type Process } from "./processes.ts"
 import { isUnfit, refusalOf } from "./refusals.ts"
-import { RunFault, StartFault, type RunPlan, type Started } from "./runtime.ts"
+import { RunFault, StartFault, type Connected, type RunPlan } from "./runtime.ts"
 
 const EXIT_ENGINE = 125
 
 /** Starts a container, or answers the one that an earlier daemon started. See `Runtime.start`. */
-export const start = (host: Host, plan: RunPlan): Effect.Effect<Started, StartFault> =>
+export const start = (host: Host, plan: RunPlan): Effect.Effect<Connected, StartFault> =>
   Effect.gen(function*() {
     const bundle = host.bundle(plan.id)
     const before = yield* attempt(() => adopted(bundle, plan.id)).pipe(Effect.mapError(engineFault))
-    const started = before ?? (yield* startAnew(host, bundle, plan))
-    if (before !== null) host.lobby.admit(plan.id, bundle.path)
-    return started
+    if (before === null) {
+      return { ...(yield* startAnew(host, bundle, plan)), endpoint: plan.endpoint }
+    }
+    host.lobby.admit(plan.id, bundle.path)
+    return before
   }).pipe(
     Effect.tapError(({ cause }) => Effect.sync(() => host.lobby.refuse(plan.id, cause))),
     Effect.uninterruptible,
@@ -33,9 +35,10 @@ export const start = (host: Host, plan: RunPlan): Effect.Effect<Started, StartFa
 const engineFault = ({ cause }: RunFault) => new StartFault({ exitCode: EXIT_ENGINE, cause })
 
 /** The process of this container that was started before, even if it has ended since. */
-const adopted = (bundle: Bundle, id: string): Process | null => {
+const adopted = (bundle: Bundle, id: string): Connected | null => {
   const record = readRecord(bundle)
-  return record !== null && wasStarted(record, id) ? record.init : null
+  if (record === null || record.init === null || !wasStarted(record, id)) return null
+  return { ...record.init, endpoint: record.endpoint }
 }
 
 const startAnew = (
@@ -53,6 +56,7 @@ const startAnew = (
       cgroup: cgroup ?? join(host.settings.cgroupParent, plan.id),
       conmon: null,
       init: null,
+      endpoint: plan.endpoint,
     }
     const created = yield* create(bundle, record, keeperOf(machine.conmon, record, bundle, plan))
     if ("refusal" in created) {
@@ -129,6 +133,7 @@ const keeperOf = (conmon: string, record: Record, bundle: Bundle, plan: RunPlan)
   bundle: bundle.path,
   statusDirectory: statusDirectoryOf(plan.home),
   log: plan.log ? join(plan.home, "log") : null,
+  journal: plan.journal,
   terminal: plan.terminal,
   stdin: plan.stdin,
   stdinOnce: plan.stdinOnce,

@@ -17,8 +17,8 @@ export class Wal extends Context.Service<Wal, {
   readonly size: () => number
 }>()("kernel/Wal") {
   /**
-   * Syncs `<database>-wal` in libuv's pool, never on the main thread. The descriptor is read-only and
-   * stays open: closing one on the database file itself would drop SQLite's POSIX locks.
+   * Syncs `<database>-wal` in libuv's pool, never on the main thread. The descriptor is read-only
+   * and stays open: closing one on the database file itself would drop SQLite's POSIX locks.
    */
   static readonly bodyLinux = (database: string) =>
     Layer.effect(

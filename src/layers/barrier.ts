@@ -2,6 +2,7 @@ import { freeSpace } from "../kernel/flush.ts"
 import { PullFault } from "./carrier.ts"
 import type { Extraction } from "./extract.ts"
 import { faultOf } from "./faults.ts"
+import { shortage } from "./space.ts"
 
 /**
  * Makes everything that these extractions have written durable, and answers the state of each, in
@@ -20,26 +21,8 @@ export const barrier = (extractions: readonly Extraction[]): readonly Uint8Array
   }
 }
 
-const RESERVE_BYTES = 32 << 20
-const RESERVE_SHARE = 0.02
-
-/**
- * Refuses to go on when less than the reserve is free to those without privilege: the engine's
- * database and the containers need it, and root's writes would only fail when nothing is left.
- */
+/** Refuses to go on when there is no more room than is kept in reserve. */
 export const ensureSpace = (directory: string): void => {
-  const { bytes, totalBytes, files, totalFiles } = freeSpace(directory)
-  const reserve = Math.max(RESERVE_BYTES, RESERVE_SHARE * totalBytes)
-  if (bytes < reserve) {
-    throw noSpace(`${mebibytes(bytes)} free, ${mebibytes(reserve)} are kept in reserve`)
-  }
-  if (files !== null && files < RESERVE_SHARE * totalFiles) {
-    throw noSpace(`${files} of ${totalFiles} inodes free, ` +
-      `${RESERVE_SHARE * 100} % are kept in reserve`)
-  }
+  const cause = shortage(freeSpace(directory), 0)
+  if (cause !== null) throw new PullFault({ reason: "noSpace", cause })
 }
-
-const noSpace = (cause: string) =>
-  new PullFault({ reason: "noSpace", cause: `the disk is nearly full: ${cause}` })
-
-const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`

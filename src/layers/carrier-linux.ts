@@ -54,7 +54,9 @@ const ENVIRONMENT = { MALLOC_ARENA_MAX: "1" }
 export const bodyLinux = (settings: CarrierSettings): Layer.Layer<Carrier> =>
   Layer.effect(Carrier, makeCarrier(settings))
 
-type Answer = Extract<FromChild, { readonly _tag: "resolved" | "inspected" | "fetched" | "dropped" }>
+type Answer = Extract<FromChild, {
+  readonly _tag: "resolved" | "inspected" | "fetched" | "dropped"
+}>
 
 /** Who is to be told what the child says of a job. */
 interface Listener {
@@ -132,7 +134,7 @@ class Office {
     this.#runIdle = runIdle
   }
 
-  /** Has a job done. Interrupted, it returns when the child has let go of everything, or is dead. */
+  /** Has a job done. Interrupted, it returns when the child has let go of it all, or is dead. */
   ask<A>(
     listener: Omit<Listener, "answer" | "stopped">,
     job: (id: number) => Job,
@@ -263,8 +265,9 @@ const killed = (live: Live): Effect.Effect<void> =>
 const LOCK_RETRY_MS = 20
 
 /**
- * Returns when no extraction child of an earlier daemon lives any more: they hold `lockPath`, shared,
- * for life. Until then none of their directories may be touched. The directory of the lock exists.
+ * Returns when no extraction child of an earlier daemon lives any more: they hold `lockPath`,
+ * shared, for life. Until then none of their directories may be touched. The directory of the lock
+ * exists.
  */
 export const waitForOrphans = (lockPath: string): Effect.Effect<void, PullFault> =>
   Effect.acquireUseRelease(

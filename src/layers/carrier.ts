@@ -19,13 +19,18 @@ export type Source =
     /** Other places a blob may be fetched from (schema 2 foreign layers); normally empty. */
     readonly urls: readonly string[]
   }
-  | { readonly kind: "archive"; readonly path: string; readonly offset: number; readonly size: number }
+  | {
+    readonly kind: "archive"
+    readonly path: string
+    readonly offset: number
+    readonly size: number
+  }
 
 /** What a reference turned out to name. The byte strings are exactly the registry's. */
 export interface Resolved {
   readonly imageId: string
   readonly manifestDigest: string
-  /** Of the list the reference named, or of the manifest where it named one: what RepoDigests shows. */
+  /** Of the list, or else the manifest, that the reference named: what RepoDigests shows. */
   readonly digest: string
   readonly mediaType: string
   readonly manifest: Uint8Array
@@ -72,7 +77,9 @@ export interface Watch {
    * Everything up to here is on the disk: keep `state`, durably, and only then return. One call may
    * cover several layers in flight, as the child makes one barrier for all.
    */
-  readonly checkpoint: (states: readonly { readonly job: string; readonly state: Uint8Array }[]) => Effect.Effect<void>
+  readonly checkpoint: (
+    states: readonly { readonly job: string; readonly state: Uint8Array }[],
+  ) => Effect.Effect<void>
 }
 
 /** Why a pull or a load cannot go on. `reason` is for machines, `cause` for people. */

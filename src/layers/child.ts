@@ -18,7 +18,9 @@ import { Budget } from "./budget.ts"
 import type { PullFault } from "./carrier.ts"
 import { faultOf } from "./faults.ts"
 import { type FetchMember, fetchLayer } from "./fetch.ts"
-import { type BeginMessage, type FromChild, hearDaemon, type Job, type ToChild } from "./messages.ts"
+import {
+  type BeginMessage, type FromChild, hearDaemon, type Job, type ToChild,
+} from "./messages.ts"
 import { resolve } from "./resolve.ts"
 
 /**
@@ -45,8 +47,8 @@ const giveUp = (cause: string): never => {
 }
 
 /**
- * Shows that a child is alive, to a daemon that boots: never unlocked, so held for life. There is no
- * waiting for long: only a booting daemon holds it alone, and it has started no child yet.
+ * Shows that a child is alive, to a daemon that boots: never unlocked, so held for life. There is
+ * no waiting for long: only a booting daemon holds it alone, and it has started no child yet.
  */
 function holdLock(lockPath: string): void {
   lock(openAt(openRoot(dirname(lockPath)), basename(lockPath), true), "shared", true)
@@ -100,7 +102,9 @@ class Desk {
   /** Does a job, and sends how it ended; nothing if it was stopped. */
   #answered(job: Job): Effect.Effect<void> {
     return this.#perform(job).pipe(
-      Effect.catch(({ reason, cause }) => Effect.succeed<FromChild>({ _tag: "failed", id: job.id, reason, cause })),
+      Effect.catch(({ reason, cause }) =>
+        Effect.succeed<FromChild>({ _tag: "failed", id: job.id, reason, cause })
+      ),
       Effect.matchCauseEffect({
         onSuccess: (answer) => Effect.sync(() => send(answer)),
         onFailure: (cause) =>
@@ -123,7 +127,10 @@ class Desk {
           (resolved) => ({ _tag: "resolved", id, resolved }),
         )
       case "inspect":
-        return Effect.map(inspectArchive(job.path), (archived) => ({ _tag: "inspected", id, archived }))
+        return Effect.map(
+          inspectArchive(job.path),
+          (archived) => ({ _tag: "inspected", id, archived }),
+        )
       case "fetch":
         return this.#fetches.withPermits(1)(Effect.map(
           fetchLayer(job, {

@@ -3,8 +3,9 @@ import * as Schema from "effect/Schema"
 import { PullFault } from "./carrier.ts"
 
 /**
- * What the daemon and its extraction child say to each other. Both sides check what they hear: the
- * child has been reading strangers' archives. Jobs have numbers on the channel, given by the daemon.
+ * What the daemon and its extraction child say to each other. Both sides check what they hear:
+ * the child has been reading strangers' archives. Jobs have numbers on the channel, given by the
+ * daemon.
  */
 const Id = Schema.Int
 const Bytes = Schema.Uint8Array

@@ -15,13 +15,13 @@ interface Piece {
 }
 
 /**
- * What readers of layers keep in memory: four decoded frames, four pieces, one open file; some 5
- * MiB. The tars of one image share one.
+ * What a reader of a layer keeps in memory: four decoded frames, four pieces, one open file; some 5
+ * MiB.
  */
-export class LayerCache {
-  readonly frames = new Recent<Frame>(4)
-  readonly files = new Recent<number>(1, closeFile)
-  readonly pieces = new Recent<Piece>(4, ({ buffer }) => this.#spare.push(buffer))
+class LayerCache {
+  readonly frames = new Recent<number, Frame>(4)
+  readonly files = new Recent<string, number>(1, closeFile)
+  readonly pieces = new Recent<number, Piece>(4, ({ buffer }) => this.#spare.push(buffer))
   readonly #spare: Buffer[] = []
 
   /** A buffer with room for `length` bytes of at most a piece. */
@@ -31,6 +31,9 @@ export class LayerCache {
     return Buffer.allocUnsafeSlow(Math.min(PIECE, Math.max(2 * length, 64 << 10)))
   }
 }
+
+/** New buffers beyond this are worth a collection: V8 counts them late, and lets 100 MB gather. */
+const GARBAGE_BYTES = 4 << 20
 
 /**
  * The tar that a layer was extracted from, bit for bit, out of the layer's `index`, `diff/` and
@@ -47,22 +50,20 @@ export class LayerTar {
   readonly #indexFd: number
   readonly #index: IndexReader
   readonly #moves: ReadonlyMap<string, readonly number[]>
-  readonly #cache: LayerCache
+  readonly #cache = new LayerCache()
 
-  private constructor(directory: string, fds: readonly [number, number], index: IndexReader,
-    cache: LayerCache) {
+  private constructor(directory: string, fds: readonly [number, number], index: IndexReader) {
     this.#directory = directory
     this.#directoryFd = fds[0]
     this.#indexFd = fds[1]
     this.#index = index
     this.#moves = byPath(index.moves)
-    this.#cache = cache
     this.size = index.tarSize
     this.diffId = `sha256:${index.diffId.toString("hex")}`
   }
 
   /** Opens `<data-root>/overlay2/<id>`; close it again. Throws `LayerDamaged` and `Errno`. */
-  static open(directory: string, cache = new LayerCache()): LayerTar {
+  static open(directory: string): LayerTar {
     const opened: number[] = []
     try {
       const directoryFd = openDirectory(directory)
@@ -71,7 +72,7 @@ export class LayerTar {
       opened.push(indexFd)
       const index = IndexReader.open(
         (buffer, offset) => readAt(indexFd, buffer, offset), fileSize(indexFd))
-      return new LayerTar(directory, [directoryFd, indexFd], index, cache)
+      return new LayerTar(directory, [directoryFd, indexFd], index)
     } catch (error) {
       opened.forEach(closeFile)
       throw located(error, directory, "index")
@@ -79,9 +80,7 @@ export class LayerTar {
   }
 
   close(): void {
-    this.#cache.frames.drop(this)
-    this.#cache.pieces.drop(this)
-    this.#cache.files.drop(this)
+    this.#cache.files.clear()
     closeFile(this.#indexFd)
     closeFile(this.#directoryFd)
   }
@@ -95,9 +94,21 @@ export class LayerTar {
     return done
   }
 
-  /** The whole tar in order, in buffers of `length` bytes that are the caller's to keep. */
-  chunks(length?: number): Generator<Buffer> {
-    return chunks(this, length)
+  /**
+   * The whole tar in order, in buffers of `length` bytes that are the caller's to keep. The process
+   * should run with `--expose-gc`, or it takes 60 MB more.
+   */
+  *chunks(length = 256 << 10): Generator<Buffer> {
+    let garbage = 0
+    for (let at = 0; at < this.size;) {
+      const chunk = Buffer.allocUnsafeSlow(Math.min(length, this.size - at))
+      at += this.read(at, chunk)
+      yield chunk
+      garbage += chunk.length
+      if (garbage < GARBAGE_BYTES) continue
+      globalThis.gc?.({ type: "minor" })
+      garbage = 0
+    }
   }
 
   /** As much as one run of raw bytes, or one piece of content, has of what is asked for. */
@@ -119,10 +130,10 @@ export class LayerTar {
 
   #frameAt(position: number): Frame {
     const number = this.#index.frameAt(position)
-    const held = this.#cache.frames.get(this, number)
+    const held = this.#cache.frames.get(number)
     if (held !== undefined) return held
     try {
-      return this.#cache.frames.set(this, number, this.#index.frame(number))
+      return this.#cache.frames.set(number, this.#index.frame(number))
     } catch (error) {
       throw located(error, this.#directory, "index")
     }
@@ -138,11 +149,11 @@ export class LayerTar {
       return length
     }
     const key = record.tarStart + number * PIECE
-    let piece = this.#cache.pieces.get(this, key)
+    let piece = this.#cache.pieces.get(key)
     if (piece === undefined) {
       piece = { buffer: this.#cache.buffer(length), length }
       this.#load(record, number, piece.buffer.subarray(0, length))
-      this.#cache.pieces.set(this, key, piece)
+      this.#cache.pieces.set(key, piece)
     }
     return piece.buffer.copy(buffer, 0, inPiece, piece.length)
   }
@@ -166,8 +177,8 @@ export class LayerTar {
 
   #open(path: Buffer): number {
     const key = path.toString("latin1")
-    return this.#cache.files.get(this, key) ??
-      this.#cache.files.set(this, key, openForReading(this.#directoryFd, path))
+    return this.#cache.files.get(key) ??
+      this.#cache.files.set(key, openForReading(this.#directoryFd, path))
   }
 
   /** Where the content of an entry lies now, below the layer's directory. */
@@ -185,29 +196,6 @@ export class LayerTar {
 
   #damaged(path: Buffer, cause: string): LayerDamaged {
     return new LayerDamaged({ file: `${this.#directory}/${path.toString()}`, cause })
-  }
-}
-
-/** Anything that is read at a position. */
-interface Readable {
-  readonly size: number
-  read(position: number, buffer: Buffer): number
-}
-
-/** New buffers beyond this are worth a collection: V8 counts them late, and lets 100 MB gather. */
-const GARBAGE_BYTES = 4 << 20
-
-/** All of it in order. The process should run with `--expose-gc`, or it takes 60 MB more. */
-export function* chunks(from: Readable, length = 256 << 10): Generator<Buffer> {
-  let garbage = 0
-  for (let at = 0; at < from.size;) {
-    const chunk = Buffer.allocUnsafeSlow(Math.min(length, from.size - at))
-    at += from.read(at, chunk)
-    yield chunk
-    garbage += chunk.length
-    if (garbage < GARBAGE_BYTES) continue
-    globalThis.gc?.({ type: "minor" })
-    garbage = 0
   }
 }
 

@@ -6,7 +6,9 @@
 export interface Terms {
   /** The command line: entrypoint and command, joined. Never empty. */
   readonly args: readonly string[]
-  /** `NAME=value`, the image's below the request's; PATH, HOSTNAME and TERM are added by the spec. */
+  /**
+   * `NAME=value`, the image's below the request's; PATH, HOSTNAME and TERM are added by the spec.
+   */
   readonly env: readonly string[]
   readonly cwd: string
   /** As given: `name`, `uid`, `name:group`, `uid:gid` or empty for root. Resolved in the rootfs. */

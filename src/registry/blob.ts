@@ -87,7 +87,7 @@ class Reader {
 
   readonly #read: Effect.Effect<Uint8Array | null, RegistryFault> = Effect.suspend(() =>
     Effect.gen({ self: this }, function*() {
-      this.#open ??= yield* this.#connect
+      this.#open ??= yield* this.#connect()
       const piece = yield* this.#open.answer.next
       return piece === null ? yield* this.#broken() : this.#take(this.#open, piece)
     })
@@ -144,8 +144,8 @@ class Reader {
     return open === null ? Effect.void : Scope.close(open.scope, Exit.void)
   })
 
-  readonly #connect: Effect.Effect<Open, RegistryFault> = Effect.suspend(() =>
-    Effect.gen({ self: this }, function*() {
+  #connect(): Effect.Effect<Open, RegistryFault> {
+    return Effect.gen({ self: this }, function*() {
       const scope = yield* Scope.make()
       const { access, repository, digest } = this.#source
       const headers = this.#headers()
@@ -157,7 +157,7 @@ class Reader {
         Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit)),
       )
     })
-  )
+  }
 
   #headers(): Record<string, string> {
     if (this.#at === 0) return { "accept-encoding": "identity" }

@@ -108,7 +108,7 @@ export interface Subject {
   readonly image: string
 }
 
-/** Turns an erroneous answer into a fault, in Docker's words. `nowMs` resolves a date in Retry-After. */
+/** An erroneous answer as a fault, in Docker's words. `nowMs` resolves a date in Retry-After. */
 export function answerFault(answer: ErrorAnswer, subject: Subject, nowMs: number): RegistryFault {
   const { status, asked } = answer
   const coded = codedOf(answer)
@@ -144,7 +144,8 @@ function retryAfterMs(header: string | null, nowMs: number): number | null {
 }
 
 /** A certificate that is not valid *yet* is most often a device whose clock is not set yet. */
-const CERTIFICATE_FAULTS = /^(CERT_(?!NOT_YET_VALID)|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT|HOSTNAME_)/
+const CERTIFICATE_FAULTS =
+  /^(CERT_(?!NOT_YET_VALID)|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT|HOSTNAME_)/
 const NO_TLS = /^(EPROTO|ERR_SSL_(WRONG_VERSION|PACKET_LENGTH|HTTP_REQUEST))/
 
 /** The most telling code in an error of undici, of node:net or of node:tls. */

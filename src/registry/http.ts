@@ -53,11 +53,11 @@ export const nameOf = ({ method, url }: Request): string =>
 type Wake = (effect: Effect.Effect<Uint8Array | null, RegistryFault>) => void
 
 /**
- * Receives one answer from undici and hands its body out piece by piece, pausing in between. It keeps
- * one piece, a socket's read, that nobody has asked for.
+ * Receives one answer from undici and hands its body out piece by piece, pausing in between. It
+ * keeps one piece, a socket's read, that nobody has asked for.
  *
- * Whoever waits is told only once undici has returned: told at once, it would run within the parser,
- * as would all whom it wakes in turn, and there no other answer's parser may be touched.
+ * Whoever waits is told only once undici has returned: told at once, it would run within the
+ * parser, as would all whom it wakes in turn, and there no other answer's parser may be touched.
  */
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #asked: string
@@ -151,7 +151,7 @@ export interface Http {
   readonly send: (request: Request) => Effect.Effect<Answer, RegistryFault, Scope.Scope>
 }
 
-/** undici is loaded with the first request: it is large, and a load or a resume may never need it. */
+/** undici is loaded with the first request: it is large, and a load or a resume may need none. */
 export const makeHttp = (settings: HttpSettings): Effect.Effect<Http, never, Scope.Scope> =>
   Effect.gen(function*() {
     const agents = new Map<string, Promise<Agent>>()

@@ -13,7 +13,9 @@ export interface Authorization {
 }
 
 export interface Tokens {
-  /** The Authorization for reading `repository`, by the host's challenges. Cached until it expires. */
+  /**
+   * The Authorization for reading `repository`, by the host's challenges. Cached until it expires.
+   */
   readonly authorize: (
     access: Access,
     challenges: readonly Challenge[],
@@ -117,7 +119,8 @@ function tokenRequest(
     return Effect.succeed({ method: "GET", url, headers: {}, insecure })
   }
   url.searchParams.set("account", credentials.username)
-  return Effect.succeed({ method: "GET", url, headers: { authorization: basic(credentials) }, insecure })
+  const headers = { authorization: basic(credentials) }
+  return Effect.succeed({ method: "GET", url, headers, insecure })
 }
 
 const fetchToken = (http: Http, request: Request, subject: Subject) =>

@@ -4,30 +4,59 @@ import { OLDEST_READER, SCHEMA_VERSION, STEPS } from "./schema.ts"
 /** A value SQLite takes or gives. */
 export type Cell = string | number | bigint | Uint8Array | null
 
-/** A data root that this program must not touch, and why. */
+/** A database that this program cannot or must not work with, and what to do about it. */
 export class UnusableDatabase extends Error {
   override readonly name = "UnusableDatabase"
 }
 
+const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error ? String(error.code) : ""
+
+/** The disk takes no more: it is full, over a quota, or refuses to be written. */
+const NO_ROOM = ["SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"]
+
+/** Could rows not be written, though all that was written before is as good as ever? */
+export const isNoRoom = (error: unknown): boolean => NO_ROOM.includes(codeOf(error))
+
+const DISK = /^SQLITE_(FULL|IOERR|CORRUPT|NOTADB|CANTOPEN|READONLY|NOMEM|PROTOCOL|BUSY)/
+
+/** Is it the disk's fault or the machine's, and not that of whoever's rows these are? */
+export const isDiskFault = (error: unknown): boolean => DISK.test(codeOf(error))
+
+/** What SQLite says, in the kernel's words where those are better known. */
+export const wordsOf = (error: unknown): string =>
+  codeOf(error) === "SQLITE_FULL" ? "no space left on device" : (error as Error).message
+
 /**
- * One SQLite connection with its prepared statements. In WAL mode with `synchronous=NORMAL` a commit
- * is ordered but not durable: the loop asks for an fdatasync of the WAL, off the main thread, and
- * only then acts (docs/journal.md). A simulated disk overrides `begin`, `commit` and `rollback`.
+ * One SQLite connection with its prepared statements. In WAL mode with `synchronous=NORMAL` a
+ * commit is ordered but not durable: the loop asks for an fdatasync of the WAL, off the main
+ * thread, and only then acts (docs/journal.md). A simulated disk overrides `begin`, `commit` and
+ * `rollback`.
  */
 export class Database {
   readonly #db: Sqlite.Database
   readonly #statements = new Map<string, Sqlite.Statement>()
 
-  /** `path` is a file, or `:memory:` for the simulator. */
+  /** `path` is a file, or `:memory:` for the simulator. Throws `UnusableDatabase`. */
   constructor(path: string) {
     this.#db = new Sqlite(path)
+    try {
+      this.#open()
+    } catch (error) {
+      this.#db.close()
+      throw codeOf(error).startsWith("SQLITE_") ? unusable(path, error) : error
+    }
+  }
+
+  #open(): void {
+    const version = this.#version() // before anything is changed
     this.#db.pragma("page_size = 1024") // a commit writes whole pages: small ones, few bytes
     this.#db.pragma("journal_mode = WAL")
     this.#db.pragma("synchronous = NORMAL") // a reopened WAL database has it anyway: say so
     this.#db.pragma("wal_autocheckpoint = 0") // the loop does it when it has nothing else to do
     this.#db.pragma("foreign_keys = ON")
     this.#db.pragma("cache_size = -1024")
-    this.#migrate()
+    this.#migrate(version)
   }
 
   begin(): void {
@@ -80,10 +109,6 @@ export class Database {
   checkpoint(): void {
     this.#db.pragma("wal_checkpoint(TRUNCATE)")
   }
-  /** `ok`, or what SQLite finds wrong with the file. */
-  quickCheck(): string {
-    return this.#db.pragma("quick_check", { simple: true }) as string
-  }
   close(): void {
     this.#db.close()
   }
@@ -96,21 +121,22 @@ export class Database {
     return made
   }
 
-  #migrate(): void {
+  /** What wrote the file; refuses one that only a newer program may open. */
+  #version(): number {
     const version = this.#db.pragma("user_version", { simple: true }) as number
-    if (version > SCHEMA_VERSION) {
-      const oldest = this.get<{ oldest_reader: number }>("SELECT oldest_reader FROM engine")
-      if (oldest === undefined || oldest.oldest_reader > SCHEMA_VERSION) {
-        this.close()
-        throw new UnusableDatabase(
-          `the data root was written by a newer engine: its database has version ${version} and ` +
-            `can be read from version ${oldest?.oldest_reader ?? version} on; this engine has ` +
-            `version ${SCHEMA_VERSION}`,
-        )
-      }
-      return
-    }
-    if (version === SCHEMA_VERSION) return
+    if (version <= SCHEMA_VERSION) return version
+    const oldest = this.get<{ oldest_reader: number }>("SELECT oldest_reader FROM engine")
+      ?.oldest_reader ?? version
+    if (oldest <= SCHEMA_VERSION) return version
+    throw new UnusableDatabase(
+      `the data root was written by a newer engine: its database has version ${version} and can ` +
+        `be read from version ${oldest} on; this engine has version ${SCHEMA_VERSION}. Nothing ` +
+        "was changed: start the newer engine again, or choose another --data-root",
+    )
+  }
+
+  #migrate(version: number): void {
+    if (version >= SCHEMA_VERSION) return
     this.#db.exec("BEGIN IMMEDIATE")
     for (const step of STEPS.slice(version)) this.#db.exec(step)
     this.#db.exec(`INSERT INTO engine VALUES (1, ${OLDEST_READER}, '', 0)
@@ -120,3 +146,11 @@ export class Database {
   }
 }
 
+const unusable = (path: string, error: unknown): UnusableDatabase =>
+  new UnusableDatabase(
+    isNoRoom(error)
+      ? `${wordsOf(error)}: the database ${path} cannot be written; make room on its disk`
+      : `the database ${path} cannot be read (${wordsOf(error)}): it is left as it is. Bring ` +
+        "back a copy of it, or move the data root away to begin with an empty one",
+    { cause: error },
+  )

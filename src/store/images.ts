@@ -59,7 +59,8 @@ export class Images {
   }
   byReference(reference: string): string | undefined {
     return this.#db.get<{ image: string }>(
-      "SELECT image FROM tag WHERE reference = ? UNION ALL SELECT image FROM digest WHERE reference = ?",
+      `SELECT image FROM tag WHERE reference = ?
+       UNION ALL SELECT image FROM digest WHERE reference = ?`,
       reference, reference,
     )?.image
   }
@@ -115,7 +116,8 @@ export class Images {
     for (const [position, layer] of layers.entries()) {
       this.#db.run("INSERT OR IGNORE INTO image_layer VALUES (?, ?, ?)", row.image, position, layer)
     }
-    this.name({ imageId: row.image, tags: JSON.parse(row.tags), digests: JSON.parse(row.digests) }, wallMs)
+    const [tags, digests] = [JSON.parse(row.tags), JSON.parse(row.digests)]
+    this.name({ imageId: row.image, tags, digests }, wallMs)
     this.unstage(address)
   }
 
@@ -126,18 +128,23 @@ export class Images {
     for (const digest of digests) {
       this.#db.run("INSERT OR REPLACE INTO digest VALUES (?, ?)", digest, imageId)
     }
-    if (tags.length > 0) this.#db.run("UPDATE image SET tagged_ms = ? WHERE id = ?", wallMs, imageId)
+    if (tags.length === 0) return
+    this.#db.run("UPDATE image SET tagged_ms = ? WHERE id = ?", wallMs, imageId)
   }
 
   /** Takes names, and the image where asked; refuses what a container still needs. */
   remove({ imageId, tags, digests, forget, force }: RemovalCargo): void {
     if (this.get(imageId) === undefined) throw new Refusal("notFound", imageId)
-    for (const tag of tags) this.#db.run("DELETE FROM tag WHERE reference = ? AND image = ?", tag, imageId)
+    for (const tag of tags) {
+      this.#db.run("DELETE FROM tag WHERE reference = ? AND image = ?", tag, imageId)
+    }
     for (const digest of digests) {
       this.#db.run("DELETE FROM digest WHERE reference = ? AND image = ?", digest, imageId)
     }
     if (!forget) return
-    const user = this.#db.get<{ id: string }>("SELECT id FROM container WHERE image = ? LIMIT 1", imageId)
+    const user = this.#db.get<{ id: string }>(
+      "SELECT id FROM container WHERE image = ? LIMIT 1", imageId,
+    )
     if (user !== undefined && !force) throw new Refusal("inUse", user.id)
     this.#db.run("DELETE FROM image WHERE id = ?", imageId)
   }

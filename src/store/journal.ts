@@ -54,7 +54,7 @@ export interface TimerRow {
 const ROWS_PER_MACHINE = 256
 const ROWS_FINISHED = 2_000
 
-/** What the loop remembers: machines, their journal, open commands, timers. Rows only, no meaning. */
+/** What the loop remembers: machines, their journal, open commands, timers. Rows, no meaning. */
 export class Journal {
   readonly #db: Database
   constructor(db: Database) {
@@ -82,7 +82,8 @@ export class Journal {
     readonly base: string | null
   }, at: Moment): number {
     return this.#db.run(
-      `INSERT INTO journal (address, cause, boot, mono_ms, wall_ms, version, event, value, asked, base)
+      `INSERT INTO journal
+       (address, cause, boot, mono_ms, wall_ms, version, event, value, asked, base)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.address, row.cause, at.boot, at.monoMs, at.wallMs, row.version, row.event, row.value,
       row.asked, row.base,
@@ -98,6 +99,11 @@ export class Journal {
   }
   forget(address: Address): void {
     this.#db.run("DELETE FROM machine WHERE address = ?", address)
+    this.#db.run("DELETE FROM timer WHERE address = ?", address)
+  }
+  /** Forgets all that a machine had asked for. */
+  drop(address: Address): void {
+    this.#db.run("DELETE FROM command WHERE address = ?", address)
     this.#db.run("DELETE FROM timer WHERE address = ?", address)
   }
   quarantine(address: Address, why: string | null): void {

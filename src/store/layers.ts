@@ -17,7 +17,7 @@ export interface LayerRow {
 
 const BOTTOM = ".bottom"
 
-/** What is known of each layer's directory. A directory without a row is swept; a row is the truth. */
+/** What is known of each layer's directory. One without a row is swept; a row is the truth. */
 export class Layers {
   readonly #db: Database
   constructor(db: Database) {
@@ -50,13 +50,15 @@ export class Layers {
     const bottom = key.endsWith(BOTTOM)
     const diffId = bottom ? key.slice(0, -BOTTOM.length) : key
     this.#db.run(
-      "INSERT OR IGNORE INTO layer (address, diff_id, bottom, bytes, tar_bytes, ready) VALUES (?, ?, ?, 0, 0, 0)",
+      `INSERT OR IGNORE INTO layer (address, diff_id, bottom, bytes, tar_bytes, ready)
+       VALUES (?, ?, ?, 0, 0, 0)`,
       address, diffId, bottom ? 1 : 0,
     )
   }
   ready(address: Address, bytes: number, tarBytes: number): void {
     this.#db.run(
-      "UPDATE layer SET ready = 1, bytes = ?, tar_bytes = ? WHERE address = ?", bytes, tarBytes, address,
+      "UPDATE layer SET ready = 1, bytes = ?, tar_bytes = ? WHERE address = ?",
+      bytes, tarBytes, address,
     )
     this.#db.run("DELETE FROM checkpoint WHERE layer = ?", address)
   }

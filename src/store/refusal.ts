@@ -1,6 +1,6 @@
 /**
- * A request that cannot be written down, and why: nothing of it stays. `reason` is for whoever words
- * the answer, `about` names what stands in the way.
+ * A request that cannot be written down, and why: nothing of it stays. `reason` is for whoever
+ * words the answer, `about` names what stands in the way.
  */
 export class Refusal extends Error {
   readonly reason: "nameTaken" | "inUse" | "notFound" | "exists"

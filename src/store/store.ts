@@ -52,7 +52,8 @@ export class StoreBody {
 
   readonly #acts: Readonly<Record<string, Act>> = {
     "store.layerStaged": (address) => this.layers.stage(address),
-    "store.layerReady": (address, { bytes, tarBytes }) => this.layers.ready(address, bytes, tarBytes),
+    "store.layerReady": (address, { bytes, tarBytes }) =>
+      this.layers.ready(address, bytes, tarBytes),
     "store.layerDropping": (address) => this.layers.refuseIfNamed(address),
     "store.layerUnready": (address) => this.layers.unready(address),
     "store.layerForget": (address) => this.layers.forget(address),

@@ -1,7 +1,9 @@
+import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import {
   api,
   create,
+  engine,
   IMAGE,
   remove,
   start,
@@ -9,6 +11,8 @@ import {
   useEngine,
   why,
 } from "./world.ts"
+
+const OLDER_ARCHIVE = join(import.meta.dirname, "../fixtures/busybox-1.24.tar.gz")
 
 describe.skipIf(why !== null)(titled("containers looked at, by the socket"), () => {
   useEngine()
@@ -90,6 +94,19 @@ describe.skipIf(why !== null)(titled("containers looked at, by the socket"), () 
       for (const what of ["swarm", "services", "tasks", "nodes", "secrets", "configs", "plugins"]) {
         expect((await api("GET", `/${what}`)).json).toEqual({ message: "page not found" })
       }
+    })
+    test("images by the time they were made; pruning spares the newer ones", async () => {
+      await engine.done(["load", "-i", OLDER_ARCHIVE]) // no container uses it
+      const query = (filters: object) => `filters=${encodeURIComponent(JSON.stringify(filters))}`
+      const made = async (until: string) =>
+        (await api("GET", `/images/json?${query({ until: [until] })}`)).json.length
+      expect([await made("2010-01-01T00:00:00Z"), await made("1s")]).toEqual([0, 2])
+      const prune = async (until: string) => {
+        const filters = query({ dangling: ["false"], until: [until] })
+        return (await api("POST", `/images/prune?${filters}`)).json.ImagesDeleted
+      }
+      expect(await prune("2010-01-01T00:00:00Z")).toBe(null)
+      expect(await prune("1s")).toContainEqual({ Untagged: "busybox:1.24" })
     })
     test("pruning takes what does not run, by its labels", async () => {
       await create("old", { Labels: { prune: "me" } })

@@ -4,11 +4,19 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { askJson, images } from "../../simulations/bench/engines/docker.ts"
 import { audit } from "../../simulations/powercut/audit.ts"
 import { mountsBelow } from "../../simulations/powercut/rig.ts"
-import { verifyImages, waitFor } from "../../simulations/powercut/scenario.ts"
+import { waitFor } from "../../simulations/powercut/scenario.ts"
+import { verifyImages } from "../../simulations/powercut/verify.ts"
 import { putImage } from "../../simulations/world/image-maker.ts"
 import { EmbeddedRegistry } from "../../simulations/world/registry.ts"
 import { pidsOf, readCgroups } from "../../src/kernel/cgroups.ts"
-import { type Corner, type Engine, openCorner, othersIn, placeOf, whyNoEngine } from "../e2e/engine.ts"
+import {
+  type Corner,
+  type Engine,
+  openCorner,
+  othersIn,
+  placeOf,
+  whyNoEngine,
+} from "../e2e/engine.ts"
 import { noise, tarball } from "../layers/tarballs.ts"
 import { bundled } from "./bundle.ts"
 import { type Step, storiesOf, type Story } from "./stories.ts"
@@ -53,14 +61,18 @@ const startRegistry = async (): Promise<EmbeddedRegistry> => {
 const start = (name: string, env: Record<string, string> = {}): Promise<Engine> =>
   corner.start({ name, program, env })
 
+const byText = (one: unknown, other: unknown): number =>
+  String(one) < String(other) ? -1 : 1
+
 /** What clients see of an engine. */
 const seen = async ({ place: { socket } }: Engine): Promise<unknown> => {
   const containers = await askJson<{ Names: string[]; State: string; Status: string }[]>(
     socket, "GET", "/containers/json?all=1")
   return {
-    images: (await images(socket)).map(({ Id, RepoTags }) => [Id, ...(RepoTags ?? [])]).toSorted(),
+    images: (await images(socket)).map(({ Id, RepoTags }) => [Id, ...(RepoTags ?? [])])
+      .toSorted(byText),
     containers: containers.map(({ Names, State, Status }) =>
-      [...Names, State, /^Exited \(\d+\)/.exec(Status)?.[0] ?? ""]).toSorted(),
+      [...Names, State, /^Exited \(\d+\)/.exec(Status)?.[0] ?? ""]).toSorted(byText),
   }
 }
 
@@ -96,7 +108,7 @@ const groupsOf = (parent: string): readonly string[] =>
 /** Plays steps until one fails because the daemon has died; answers how many were answered. */
 const play = async (steps: readonly Step[], engine: Engine): Promise<number> => {
   let died = false
-  engine.ended.then(() => (died = true))
+  void engine.ended.then(() => (died = true))
   for (const [index, step] of steps.entries()) {
     try {
       await step.ask(engine.place.socket)
@@ -176,7 +188,9 @@ describe.skipIf(whyNoEngine() !== null)("killed at any commit", () => {
     stack.defer(() => registry.close())
   })
   test.each(storiesOf("", "").map(({ name }) => name))("%s", async (name) => {
-    const story = storiesOf(`${registry.host}/app:1`, `${registry.host}/app:small`).find((one) => one.name === name)!
+    const story = storiesOf(`${registry.host}/app:1`, `${registry.host}/app:small`).find((one) =>
+      one.name === name
+    )!
     await prepare(story)
     const { count, end } = await undisturbed(story)
     const deaths = Array.from({ length: count }, (_, index) => index + 1)

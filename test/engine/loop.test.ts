@@ -27,6 +27,7 @@ const open = (hands: Hands, sync: Effect.Effect<void> = Effect.void) =>
     const loop = new LoopBody({
       store,
       wal: { sync, size: () => 0 },
+      ballast: { give: () => false, take: () => {} },
       clock: yield* Clock.Clock,
       context: yield* Effect.context<never>(),
       boot,
@@ -61,83 +62,115 @@ const runHands = (done: string[], exit: (order: Order) => Effect.Effect<any>): H
 })
 const exits = () => Effect.succeed({ type: "exited", exitCode: 3, oomKilled: false, ranMs: 1 })
 
-test("a life from create to removed leaves nothing but its journal", () => run(Effect.gen(function*() {
-  const { loop, store } = yield* open(runHands([], exits))
-  addImage(store)
-  yield* loop.ask("container/c", create("c", true), () => true)
-  const code = yield* loop.ask("container/c", { type: "start" }, (t) =>
-    t.event.type === "exited" ? t.event["exitCode"] : undefined)
-  expect(code).toBe(3)
-  yield* loop.settled
-  yield* Effect.sleep(20)
-  expect(loop.living().size).toBe(0)
-  expect(loop.openCommands()).toEqual([])
-  expect(store.containers.all()).toEqual([])
-  const events = store.journal.history("container/c", 99).map((line) => JSON.parse(line.event).type)
-  expect(events).toEqual(["create", "start", "started", "exited", "cleaned", "deleted"])
-  expect(store.journal.history("container/c", 99)[0]!.event).not.toContain("terms\":{}")
-})))
+const until = (isSo: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => isSo() ? Effect.void : Effect.andThen(Effect.sleep(2), until(isSo)))
 
-test("a refused request leaves no trace", () => run(Effect.gen(function*() {
-  const { loop, store } = yield* open(runHands([], () => Effect.never))
-  addImage(store)
-  yield* loop.ask("container/c", create("c"), () => true)
-  const rows = store.journal.history(null, 99).length
-  const taken = yield* Effect.flip(loop.ask("container/d", create("c"), () => true).pipe(
-    Effect.provideService(Clock.Clock, yield* Clock.Clock)))
-  expect(taken.reason).toBe("nameTaken")
-  const paused = yield* Effect.flip(loop.ask("container/c", { type: "pause" }, () => true))
-  expect([paused.reason, paused.state]).toEqual(["refused", "created"])
-  const missing = yield* Effect.flip(loop.ask("container/nope", { type: "start" }, () => true))
-  expect(missing.reason).toBe("missing")
-  expect(store.journal.history(null, 99).length).toBe(rows)
-  expect(loop.snapshot("container/d")).toBeUndefined()
-})))
+test("a life from create to removed leaves nothing but its journal", () =>
+  run(Effect.gen(function*() {
+    const { loop, store } = yield* open(runHands([], exits))
+    addImage(store)
+    yield* loop.ask("container/c", create("c", true), () => true)
+    const code = yield* loop.ask(
+      "container/c",
+      { type: "start" },
+      (t) => t.event.type === "exited" ? t.event["exitCode"] : undefined,
+    )
+    expect(code).toBe(3)
+    yield* loop.settled
+    yield* Effect.sleep(20)
+    expect(loop.living().size).toBe(0)
+    expect(loop.openCommands()).toEqual([])
+    expect(store.containers.all()).toEqual([])
+    const events = store.journal.history("container/c", 99).map((line) =>
+      JSON.parse(line.event).type
+    )
+    expect(events).toEqual(["create", "start", "started", "exited", "cleaned", "deleted"])
+    expect(store.journal.history("container/c", 99)[0]!.event).not.toContain("terms\":{}")
+  })))
 
-test("nothing is carried out or answered before the log is durable", () => run(Effect.gen(function*() {
-  const done: string[] = []
-  let release = () => {}
-  const sync = Effect.callback<void>((resume) => { release = () => resume(Effect.void) })
-  const { loop, store } = yield* open(runHands(done, () => Effect.never), sync)
-  addImage(store)
-  let answered = false
-  yield* Effect.forkChild(Effect.tap(
-    loop.ask("container/c", create("c"), () => true), () => Effect.sync(() => { answered = true })))
-  yield* Effect.sleep(10)
-  expect(store.containers.get("c")).toBeDefined() // committed, though not yet promised to anybody
-  expect(answered).toBe(false)
-  release()
-  yield* Effect.sleep(10)
-  expect(answered).toBe(true)
-  yield* Effect.forkChild(loop.ask("container/c", { type: "start" }, () => true))
-  yield* Effect.sleep(10)
-  expect(done).toEqual([])
-  release()
-  yield* Effect.sleep(10)
-  expect(done).toEqual(["start first"])
-})))
+test("a refused request leaves no trace", () =>
+  run(Effect.gen(function*() {
+    const { loop, store } = yield* open(runHands([], () => Effect.never))
+    addImage(store)
+    yield* loop.ask("container/c", create("c"), () => true)
+    const rows = store.journal.history(null, 99).length
+    const taken = yield* Effect.flip(
+      loop.ask("container/d", create("c"), () => true).pipe(
+        Effect.provideService(Clock.Clock, yield* Clock.Clock),
+      ),
+    )
+    expect(taken.reason).toBe("nameTaken")
+    const paused = yield* Effect.flip(loop.ask("container/c", { type: "pause" }, () => true))
+    expect([paused.reason, paused.state]).toEqual(["refused", "created"])
+    const missing = yield* Effect.flip(loop.ask("container/nope", { type: "start" }, () => true))
+    expect(missing.reason).toBe("missing")
+    expect(store.journal.history(null, 99).length).toBe(rows)
+    expect(loop.snapshot("container/d")).toBeUndefined()
+  })))
 
-test("open commands are carried out again after a crash, timers go on", () => run(Effect.gen(function*() {
-  const done: string[] = []
-  const first = yield* open(runHands(done, () => Effect.never))
-  addImage(first.store)
-  yield* first.loop.ask("container/c", create("c"), () => true)
-  yield* first.loop.ask("container/c", { type: "start" }, (t) => t.event.type === "started" || undefined)
-  yield* Effect.forkChild(first.loop.ask("container/c", { type: "stop", graceMs: 60 }, () => true))
-  yield* Effect.sleep(10)
-  first.store.db.close() // the process is gone: its memory with it
+test("nothing is carried out or answered before the log is durable", () =>
+  run(Effect.gen(function*() {
+    const done: string[] = []
+    let release = () => {}
+    const sync = Effect.callback<void>((resume) => {
+      release = () => resume(Effect.void)
+    })
+    const { loop, store } = yield* open(runHands(done, () => Effect.never), sync)
+    addImage(store)
+    let answered = false
+    yield* Effect.forkChild(Effect.tap(
+      loop.ask("container/c", create("c"), () => true),
+      () =>
+        Effect.sync(() => {
+          answered = true
+        }),
+    ))
+    yield* Effect.sleep(10)
+    expect(store.containers.get("c")).toBeDefined() // committed, though not yet promised to anybody
+    expect(answered).toBe(false)
+    release()
+    yield* until(() => answered)
+    yield* Effect.forkChild(loop.ask("container/c", { type: "start" }, () => true))
+    yield* Effect.sleep(10)
+    expect(done).toEqual([])
+    release()
+    yield* until(() => done.length > 0)
+    expect(done).toEqual(["start first"])
+  })))
 
-  const signals: unknown[] = []
-  const second = yield* open({
-    ...runHands(done, () => Effect.never),
-    "run.signal": short(({ params, attempt }) => Effect.sync(() => { signals.push([params.signal, attempt]) })),
-  })
-  expect(second.loop.openCommands().map((one) => one.name)).toEqual(["run.wait"])
-  expect(second.loop.armedTimers().length).toBe(1)
-  yield* Effect.sleep(120)
-  expect(signals).toEqual([["kill", "first"]])
-  expect(done).toEqual(["start first"])
-})))
+test("open commands are carried out again after a crash, timers go on", () =>
+  run(Effect.gen(function*() {
+    const done: string[] = []
+    const first = yield* open(runHands(done, () => Effect.never))
+    addImage(first.store)
+    yield* first.loop.ask("container/c", create("c"), () => true)
+    yield* first.loop.ask(
+      "container/c",
+      { type: "start" },
+      (t) => t.event.type === "started" || undefined,
+    )
+    yield* Effect.forkChild(
+      first.loop.ask("container/c", { type: "stop", graceMs: 1000 }, () => true),
+    )
+    yield* until(() => first.loop.armedTimers().length === 1)
+    yield* first.loop.settled
+    first.store.db.close() // the process is gone: its memory with it
+
+    const signals: unknown[] = []
+    const second = yield* open({
+      ...runHands(done, () => Effect.never),
+      "run.signal": short(({ params, attempt }) =>
+        Effect.sync(() => {
+          signals.push([params.signal, attempt])
+        })
+      ),
+    })
+    expect(second.loop.openCommands().map((one) => one.name)).toEqual(["run.wait"])
+    expect(second.loop.armedTimers().length).toBe(1)
+    yield* until(() => signals.length > 0)
+    expect(signals).toEqual([["kill", "first"]])
+    expect(done).toEqual(["start first"])
+  })))
 
 test("a late answer to a cancelled command is dropped, and the next waits for it to end", () =>
   run(Effect.gen(function*() {
@@ -164,4 +197,55 @@ test("a late answer to a cancelled command is dropped, and the next waits for it
     expect(done).toEqual(["closed", "drop"])
     expect(store.layers.all()).toEqual([])
     expect(loop.living().size).toBe(0)
+  })))
+
+test("a machine in quarantine keeps its command open and its timer armed", () =>
+  run(Effect.gen(function*() {
+    const attempts: string[] = []
+    let exit: (code: number) => void = () => {}
+    const { loop, store } = yield* open(runHands([], ({ attempt }) =>
+      Effect.callback((resume) => {
+        attempts.push(attempt)
+        exit = (exitCode) => resume(Effect.succeed({
+          type: "exited", exitCode, oomKilled: false, ranMs: 1,
+        }))
+      })))
+    addImage(store)
+    const { terms } = create("c")
+    const always = { ...create("c"), terms: { ...terms, restart: "always" } }
+    yield* loop.ask("container/c", always, () => true)
+    yield* loop.ask("container/c", { type: "start" }, (t) =>
+      t.event.type === "started" || undefined)
+    yield* loop.ask("container/c", { type: "stop", graceMs: 30 }, (t) =>
+      t.snapshot.matches({ running: "stopping" }) || undefined)
+    const change = store.containers.change.bind(store.containers)
+    store.containers.change = () => { throw new Error("a defect") }
+    exit(3)
+    yield* until(() => typeof loop.living().get("container/c")?.quarantine === "string")
+    yield* Effect.sleep(80) // longer than the timer
+    expect(loop.living().get("container/c")?.quarantine).toContain("a defect")
+    expect(loop.openCommands().map(({ name }) => name)).toEqual(["run.wait"])
+    expect(loop.armedTimers()).toHaveLength(1)
+    store.containers.change = change
+    yield* loop.retry("container/c")
+    yield* until(() => attempts.length === 2 && loop.armedTimers().length === 0)
+    yield* loop.retry("container/c") // it is fed already, and its command at work
+    expect(attempts).toEqual(["first", "after-crash"])
+    exit(4)
+    yield* until(() => loop.snapshot("container/c")?.value === "exited")
+    expect(store.containers.get("c")?.state.exitCode).toBe(4)
+    expect(loop.snapshot("container/c")?.value).toBe("exited")
+  })))
+
+test("rows that cannot be changed are said, and put no machine in quarantine", () =>
+  run(Effect.gen(function*() {
+    const { loop, store } = yield* open({
+      "engine.recover": short(() => Effect.succeed({ type: "recovered" })),
+    })
+    loop.post("engine", { type: "boot", reboot: false })
+    yield* loop.write(() => {
+      store.db.run("INSERT INTO checkpoint VALUES ('layer/none', x'')") // there is no such layer
+    })
+    yield* until(() => loop.snapshot("engine")?.value === "up")
+    expect(loop.living().get("engine")?.quarantine).toBe(null)
   })))

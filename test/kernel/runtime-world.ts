@@ -75,6 +75,7 @@ export const makeLinuxWorld = (runtime: "crun" | "runc"): LinuxWorld => {
     stdin: false,
     stdinOnce: false,
     log: true,
+    journal: null,
     endpoint: null,
     ...options,
   })

@@ -21,6 +21,7 @@ await Effect.runPromise(
       stdin: false,
       stdinOnce: false,
       log: true,
+      journal: null,
       endpoint: null,
     })
     yield* Effect.sleep("1 hour")

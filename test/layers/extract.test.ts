@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { ensureSpace } from "../../src/layers/barrier.ts"
 import { PullFault } from "../../src/layers/carrier.ts"
 import { digestOf, extract, noise, tarball } from "./tarballs.ts"
-import { attributesOf, cachedPages, listing } from "./trees.ts"
+import { attributesOf, cachedPages, listing } from "../../simulations/checkers/tree.ts"
 
 let root = ""
 let made = 0

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { extract, long, tarball } from "./tarballs.ts"
 import type { Made } from "./tarballs.ts"
-import { attributesOf, listing } from "./trees.ts"
+import { attributesOf, listing } from "../../simulations/checkers/tree.ts"
 
 let root = ""
 let made = 0

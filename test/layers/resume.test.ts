@@ -10,7 +10,7 @@ import { decode } from "../../src/layers/checkpoint.ts"
 import { Extraction } from "../../src/layers/extract.ts"
 import { digestOf, noise, tarball } from "./tarballs.ts"
 import type { Made } from "./tarballs.ts"
-import { listing } from "./trees.ts"
+import { listing } from "../../simulations/checkers/tree.ts"
 
 /**
  * Power cuts, imitated. After a barrier a device may have kept any prefix of what was done to names
@@ -164,8 +164,8 @@ const named = (tar: readonly Made[]) => {
 
 function same(job: Job, entries: readonly Made[], disk: string, whole: string): void {
   for (const folder of ["diff", "shadow"]) {
-    expect(listing(join(disk, folder), named(entries)))
-      .toEqual(listing(join(whole, folder), named(entries)))
+    const times = named(entries)
+    expect(listing(join(disk, folder), { times })).toEqual(listing(join(whole, folder), { times }))
   }
   const [index, expected] = [disk, whole].map((top) => fs.readFileSync(join(top, "index")))
   expect(index!.equals(expected!)).toBe(true)

@@ -18,10 +18,11 @@ describe("WWW-Authenticate", () => {
     }])
   })
   test("several challenges, odd spaces, bare values, escapes", () => {
-    expect(parse("BASIC realm=\"a \\\"b\\\"\" , , Bearer realm = https://x/t?y=z,error=\"e\"")).toEqual([
-      { scheme: "basic", realm: "a \"b\"" },
-      { scheme: "bearer", realm: "https://x/t?y=z", error: "e" },
-    ])
+    expect(parse("BASIC realm=\"a \\\"b\\\"\" , , Bearer realm = https://x/t?y=z,error=\"e\""))
+      .toEqual([
+        { scheme: "basic", realm: "a \"b\"" },
+        { scheme: "bearer", realm: "https://x/t?y=z", error: "e" },
+      ])
   })
   test("what is said twice counts once, and names cannot reach the prototype", () => {
     expect(parse("Bearer realm=\"a\",realm=\"b\"")).toEqual([{ scheme: "bearer", realm: "a" }])
@@ -34,7 +35,10 @@ describe("WWW-Authenticate", () => {
   })
   test("what is written is read back", () => {
     const word = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/)
-    const challenge = fc.tuple(word, fc.dictionary(word, fc.string(), { minKeys: 1, noNullPrototype: true }))
+    const challenge = fc.tuple(
+      word,
+      fc.dictionary(word, fc.string(), { minKeys: 1, noNullPrototype: true }),
+    )
     fc.assert(fc.property(fc.array(challenge), (challenges) => {
       const header = challenges.map(([scheme, parameters]) =>
         `${scheme} ${

@@ -80,7 +80,7 @@ export const startDaemon = async (
 
 const answers = async (machine: Machine, socket: string): Promise<void> => {
   let over = false
-  machine.ended.then(() => (over = true))
+  void machine.ended.then(() => (over = true))
   for (;;) {
     if (existsSync(socket)) {
       const answer = await ask(socket, "GET", "/_ping").catch(() => null)

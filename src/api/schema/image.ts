@@ -10,7 +10,10 @@ const unix = (rfc3339: string): number => Math.floor((Date.parse(rfc3339) || 0) 
 
 /** Turns a shell pattern, as Go's `path.Match` reads it, into a test. */
 const pattern = (text: string): RegExp => {
-  const source = text.replace(/[.+^${}()|\\]/g, "\\$&").replaceAll("*", "[^/]*").replaceAll("?", "[^/]")
+  const source = text
+    .replace(/[.+^${}()|\\]/g, "\\$&")
+    .replaceAll("*", "[^/]*")
+    .replaceAll("?", "[^/]")
   return new RegExp(`^${source}$`)
 }
 
@@ -21,7 +24,8 @@ export const knownAs = (image: ImageView, patterns: readonly string[] | undefine
 const fits = (name: string, patterns: readonly string[]): boolean => {
   const reference = Result.getOrThrow(parseReference(name))
   const repository = familiarRepository(reference)
-  return patterns.some((text) => pattern(text).test(repository) || pattern(text).test(familiar(name)))
+  return patterns.some((text) =>
+    pattern(text).test(repository) || pattern(text).test(familiar(name)))
 }
 
 /** One line of `GET /images/json`. */
@@ -115,7 +119,7 @@ const healthcheckOf = ({ config: { config: { healthcheck } } }: ImageView) =>
     Retries: healthcheck.retries || undefined,
   }
 
-/** `GET /images/{name}/history`: newest first; each layer's size stands at the step that made it. */
+/** `GET /images/{name}/history`: newest first; a layer's size stands at the step that made it. */
 export const historyOf = (image: ImageView) => {
   const sizes = image.layers.map((layer) => layer.bytes)
   const steps = image.config.history.map((entry) => ({

@@ -1,4 +1,5 @@
 import * as Result from "effect/Result"
+import { logLimits } from "../../engine/log-limits.ts"
 import { containerCapabilities } from "../../oci/capabilities.ts"
 import { parseDeviceRule } from "../../oci/devices.ts"
 import { parseProfile } from "../../oci/seccomp.ts"
@@ -49,6 +50,8 @@ export function logOf(asked: HostConfig["LogConfig"], defaults: Defaults): Terms
   if (mode !== "blocking" && mode !== "non-blocking") {
     throw invalid(`logger: logging mode not supported: ${mode}`)
   }
+  const limits = logLimits({ driver, options })
+  if (Result.isFailure(limits)) throw invalid(limits.failure)
   return { driver, options }
 }
 
@@ -181,7 +184,9 @@ export function modesOf(host: HostConfig, resolve: Resolve, defaults: Defaults) 
   }
 }
 
-/** Whether a container sees all control groups or its own alone: asked, set, or Docker's default. */
+/**
+ * Whether a container sees all control groups or its own alone: asked, set, or Docker's default.
+ */
 export function cgroupnsOf(host: HostConfig, defaults: Defaults): "private" | "host" {
   const { CgroupnsMode: asked = "" } = host
   if (asked === "private" || asked === "host") return asked

@@ -43,8 +43,8 @@ export function worded(fault: RequestFault, wish: Wish, about: About): ApiFault 
     }
     case "notFound":
       return notFound(`No such image: ${fault.about}`)
-    case "full":
-      return ApiFault.of("system", `no space left on device: ${fault.about}`)
+    case "noRoom":
+      return ApiFault.of("system", fault.message)
     case "refused":
       return refused(wish, standing(fault.state), id, asked)
     default:

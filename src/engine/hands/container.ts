@@ -6,119 +6,143 @@ import type { ContainerRow } from "../../store/containers.ts"
 import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Loop } from "../loop.ts"
-import { Networks } from "../networks.ts"
+import { Networks, type NetworkState } from "../networks.ts"
 import { Paths } from "../paths.ts"
 import { Planner } from "../planner.ts"
 import { makeSources } from "./sources.ts"
 
-/** A clean that the kernel refuses is tried again this often, then reported as it is. */
-const CLEANS_MOST = 8
+/** What the kernel refuses although it must not is tried again this often, ever more slowly. */
+const TRIES_MOST = 8
+const pauseMs = (left: number): number => 100 * 2 ** (TRIES_MOST - left)
 /** dockerd's restart manager takes a container for steady after 10 s. */
 const STEADY_MS = 10_000
 
-/** Hands for containers: each finds all it needs in the container's row. */
-export const containerHands = Effect.gen(function*() {
-  const store = yield* Store
-  const loop = yield* Loop
-  const runtime = yield* Runtime
-  const networks = yield* Networks
-  const planner = yield* Planner
-  const paths = yield* Paths
-
-  const idOf = (order: Order) => keyOf(order.address)
-  const rowOf = (id: string): ContainerRow => {
-    const row = store.containers.get(id)
-    if (row === undefined) throw new Error(`container ${id} has no row`)
-    return row
+const tools = Effect.gen(function*() {
+  return {
+    store: yield* Store,
+    loop: yield* Loop,
+    runtime: yield* Runtime,
+    networks: yield* Networks,
+    planner: yield* Planner,
+    paths: yield* Paths,
   }
-  const processOf = (id: string): Started => {
-    const { pid, startTicks } = rowOf(id).state
-    return { pid, startTicks }
-  }
-
-  const failed = (exitCode: number, cause: string): MachineEvent => ({ type: "startFailed", exitCode, cause })
-
-  /** A client that waited for this start is gone; whether it runs again is for its policy to say. */
-  const lostToReboot = failed(255, "the machine was restarted while the container was being started")
-
-  const start = (order: Order): Effect.Effect<MachineEvent> =>
-    Effect.gen(function*() {
-      if (order.attempt === "after-reboot") return lostToReboot
-      const id = idOf(order)
-      const row = rowOf(id)
-      yield* makeSources(row.terms as Terms)
-      const network = yield* networks.claim(id, row.terms as Terms)
-      const started = yield* runtime.start(planner.plan(row, network))
-      yield* networks.publish(id)
-      return { type: "started", ...started, row: { network } }
-    }).pipe(Effect.catch((fault) => Effect.succeed(failed(fault.exitCode, fault.cause))))
-
-  const wait = (order: Order): Effect.Effect<MachineEvent> =>
-    Effect.gen(function*() {
-      const id = idOf(order)
-      const { startedMonoMs } = rowOf(id).state
-      const exit = yield* runtime.wait(id, paths.container(id), processOf(id))
-      const ranMs = order.attempt === "after-reboot" ? STEADY_MS : loop.now().monoMs - startedMonoMs
-      return { type: "exited", exitCode: exit.exitCode, oomKilled: exit.oomKilled, ranMs }
-    })
-
-  const clean = (id: string, left: number): Effect.Effect<MachineEvent> =>
-    runtime.clean(id, paths.container(id)).pipe(
-      Effect.andThen(networks.release(id)),
-      Effect.as({ type: "cleaned" }),
-      Effect.catch((fault) =>
-        Effect.logWarning(`container ${id} could not be cleaned up: ${fault.cause}`).pipe(
-          Effect.andThen(
-            left === 0
-              ? Effect.succeed({ type: "cleaned" })
-              : Effect.andThen(Effect.sleep(100 * 2 ** (CLEANS_MOST - left)), clean(id, left - 1)),
-          ),
-        )
-      ),
-    )
-
-  const signal = (id: string, name: string) =>
-    Effect.catch(
-      Effect.suspend(() => runtime.signal(id, processOf(id), name)),
-      (fault) => Effect.logWarning(`container ${id} took no ${name}: ${fault.cause}`),
-    )
-
-  /** Answers what is true: a freeze that failed left the container thawed, and the other way round. */
-  const truth = (id: string, act: "freeze" | "thaw"): Effect.Effect<MachineEvent> =>
-    Effect.match(runtime[act](id), {
-      onSuccess: () => ({ type: act === "freeze" ? "frozen" : "thawed" }),
-      onFailure: () => ({ type: act === "freeze" ? "thawed" : "frozen" }),
-    })
-
-  const hands: Hands = {
-    "run.start": { kind: "short", run: start },
-    "run.wait": { kind: "long", run: wait },
-    "run.signal": {
-      kind: "short",
-      run: (order) =>
-        Effect.suspend(() => {
-          const row = store.containers.get(idOf(order))
-          if (row === undefined) return Effect.void
-          const { stopSignal } = row.terms as Terms
-          return signal(row.id, order.params.signal === "kill" ? "SIGKILL" : stopSignal)
-        }),
-    },
-    "run.kill": {
-      kind: "once",
-      lost: { type: "killLost" },
-      run: (order) => Effect.as(signal(idOf(order), order.params.signal), { type: "killed" }),
-    },
-    "run.freeze": { kind: "short", run: (order) => truth(idOf(order), "freeze") },
-    "run.thaw": { kind: "short", run: (order) => truth(idOf(order), "thaw") },
-    "run.clean": { kind: "short", run: (order) => clean(idOf(order), CLEANS_MOST) },
-    "run.delete": {
-      kind: "short",
-      run: (order) =>
-        runtime.remove(paths.container(idOf(order))).pipe(
-          Effect.as<MachineEvent>({ type: "deleted" }),
-          Effect.catch((fault) => Effect.succeed({ type: "deleteFailed", cause: fault.cause })),
-        ),
-    },
-  }
-  return hands
 })
+type Tools = Effect.Success<typeof tools>
+
+/** Hands for containers: each finds all it needs in the container's row. */
+export const containerHands = Effect.map(tools, (tools): Hands => ({
+  "run.start": { kind: "short", run: (order) => start(tools, order) },
+  "run.wait": { kind: "long", run: (order) => wait(tools, order) },
+  "run.signal": { kind: "short", run: (order) => signalRow(tools, order, TRIES_MOST) },
+  "run.kill": {
+    kind: "once",
+    lost: { type: "killLost" },
+    run: (order) => Effect.as(signal(tools, idOf(order), order.params.signal), { type: "killed" }),
+  },
+  "run.freeze": { kind: "short", run: (order) => truth(tools, idOf(order), "freeze") },
+  "run.thaw": { kind: "short", run: (order) => truth(tools, idOf(order), "thaw") },
+  "run.clean": { kind: "short", run: (order) => clean(tools, idOf(order), TRIES_MOST) },
+  "run.delete": { kind: "short", run: (order) => remove(tools, idOf(order)) },
+}))
+
+const idOf = (order: Order): string => keyOf(order.address)
+
+const rowOf = ({ store }: Tools, id: string): ContainerRow => {
+  const row = store.containers.get(id)
+  if (row === undefined) throw new Error(`container ${id} has no row`)
+  return row
+}
+
+const processOf = (tools: Tools, id: string): Started => {
+  const { pid, startTicks } = rowOf(tools, id).state
+  return { pid, startTicks }
+}
+
+const failed = (exitCode: number, cause: string): MachineEvent =>
+  ({ type: "startFailed", exitCode, cause })
+
+/** A client that waited for this start is gone; whether it runs again is for its policy to say. */
+const lostToReboot = failed(255, "the machine was restarted while the container was being started")
+
+const start = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
+  Effect.gen(function*() {
+    if (order.attempt === "after-reboot") return lostToReboot
+    const { networks, planner, runtime } = tools
+    const id = idOf(order)
+    const row = rowOf(tools, id)
+    yield* makeSources(row.terms as Terms)
+    const claimed = yield* networks.claim(id, row.terms as Terms)
+    const { pid, startTicks, endpoint } = yield* runtime.start(planner.plan(row, claimed))
+    // One that an earlier daemon had started already has what that one claimed for it.
+    const network = endpoint as NetworkState | null
+    if (network !== null) networks.hold(id, network)
+    yield* networks.publish(id)
+    return { type: "started", pid, startTicks, row: { network } }
+  }).pipe(Effect.catch((fault) => Effect.succeed(failed(fault.exitCode, fault.cause))))
+
+const wait = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
+  Effect.gen(function*() {
+    const { loop, paths, runtime } = tools
+    const id = idOf(order)
+    const { startedMonoMs } = rowOf(tools, id).state
+    const exit = yield* runtime.wait(id, paths.container(id), processOf(tools, id))
+    const ranMs = order.attempt === "after-reboot" ? STEADY_MS : loop.now().monoMs - startedMonoMs
+    return { type: "exited", exitCode: exit.exitCode, oomKilled: exit.oomKilled, ranMs }
+  })
+
+const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEvent> => {
+  const { networks, paths, runtime } = tools
+  const again = Effect.suspend(() => clean(tools, id, left - 1))
+  return runtime.clean(id, paths.container(id)).pipe(
+    Effect.andThen(networks.release(id)),
+    Effect.as({ type: "cleaned" }),
+    Effect.catch(({ cause }) =>
+      Effect.logWarning(`container ${id} could not be cleaned up: ${cause}`).pipe(
+        Effect.andThen(
+          left === 0
+            ? Effect.succeed({ type: "cleaned" })
+            : Effect.andThen(Effect.sleep(pauseMs(left)), again),
+        ),
+      )
+    ),
+  )
+}
+
+const signal = (tools: Tools, id: string, name: string): Effect.Effect<void> =>
+  Effect.catch(
+    Effect.suspend(() => tools.runtime.signal(id, processOf(tools, id), name)),
+    ({ cause }) => Effect.logWarning(`container ${id} took no ${name}: ${cause}`),
+  )
+
+/**
+ * The signal that stops it as agreed, or SIGKILL: given until it is taken, as nobody asks a second
+ * time. One without a row has nobody to take it.
+ */
+const signalRow = (tools: Tools, order: Order, left: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const row = tools.store.containers.get(idOf(order))
+    if (row === undefined) return Effect.void
+    const { stopSignal } = row.terms as Terms
+    const name = order.params.signal === "kill" ? "SIGKILL" : stopSignal
+    return Effect.catch(tools.runtime.signal(row.id, processOf(tools, row.id), name), ({ cause }) =>
+      Effect.logWarning(`container ${row.id} took no ${name}: ${cause}`).pipe(
+        Effect.andThen(
+          left === 0
+            ? Effect.void
+            : Effect.andThen(Effect.sleep(pauseMs(left)), signalRow(tools, order, left - 1)),
+        ),
+      ))
+  })
+
+/** Answers what is true: a freeze that failed left it thawed, and the other way round. */
+const truth = (tools: Tools, id: string, act: "freeze" | "thaw"): Effect.Effect<MachineEvent> =>
+  Effect.match(tools.runtime[act](id), {
+    onSuccess: () => ({ type: act === "freeze" ? "frozen" : "thawed" }),
+    onFailure: () => ({ type: act === "freeze" ? "thawed" : "frozen" }),
+  })
+
+const remove = ({ paths, runtime }: Tools, id: string): Effect.Effect<MachineEvent> =>
+  runtime.remove(paths.container(id)).pipe(
+    Effect.as<MachineEvent>({ type: "deleted" }),
+    Effect.catch(({ cause }) => Effect.succeed({ type: "deleteFailed", cause })),
+  )

@@ -6,14 +6,14 @@ import type { Hands } from "../hand.ts"
 import { Loop } from "../loop.ts"
 import { Paths } from "../paths.ts"
 
-/** Hands for the engine itself: what a start finds to tidy, and what gives room when there is none. */
+/** Hands for the engine itself: what a start finds to tidy, what gives room when there is none. */
 export const engineHands = Effect.gen(function*() {
   const store = yield* Store
   const loop = yield* Loop
   const paths = yield* Paths
   const directories = yield* Directories
 
-  /** What no row names was left by a cut between a directory and its row, or a row and its removal. */
+  /** What no row names is left of a cut between a directory and its row, or a row and its end. */
   const sweep = Effect.gen(function*() {
     const layers = new Set(store.layers.all().map((row) => paths.layer(row.id)))
     for (const name of yield* directories.names(paths.layers)) {
@@ -50,7 +50,9 @@ export const engineHands = Effect.gen(function*() {
 
   const reclaim = Effect.sync(() => {
     for (const [address, { snapshot }] of loop.living()) {
-      if (nounOf(address) === "image" && snapshot.matches("parked")) loop.post(address, { type: "forget" })
+      if (nounOf(address) === "image" && snapshot.matches("parked")) {
+        loop.post(address, { type: "forget" })
+      }
     }
     for (const layer of store.unnamedLayers()) loop.post(layer, { type: "drop" })
   })

@@ -1,12 +1,20 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { layerAddress } from "../../../machines/words.ts"
-import { Carrier, type Resolved } from "../../layers/carrier.ts"
-import { formatReference, parseReference, type Reference, repositoryOf } from "../../oci/reference.ts"
+import { Directories } from "../../kernel/directories.ts"
+import { Carrier, type Credentials, PullFault, type Resolved } from "../../layers/carrier.ts"
+import { shortage } from "../../layers/space.ts"
+import {
+  formatReference,
+  parseReference,
+  type Reference,
+  repositoryOf,
+} from "../../oci/reference.ts"
 import type { ImageCargo, NamesCargo } from "../../store/images.ts"
 import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Keyring } from "../keyring.ts"
+import { Paths } from "../paths.ts"
 import { type Place, Registries } from "../registries.ts"
 
 interface Wanted {
@@ -34,56 +42,81 @@ const resolvedEvent = (reference: Reference, found: Resolved): MachineEvent => {
   return { type: "resolved", imageId: found.imageId, digest: found.digest, layers, row }
 }
 
-/** Hands for images in the making: what a reference names is asked of its registry. */
-export const imageHands = Effect.gen(function*() {
-  const store = yield* Store
-  const carrier = yield* Carrier
-  const keyring = yield* Keyring
-  const registries = yield* Registries
+const presentEvent = (reference: Reference, found: Resolved): MachineEvent => {
+  const row: NamesCargo = { imageId: found.imageId, ...namesOf(reference, found.digest) }
+  return { type: "present", imageId: found.imageId, digest: found.digest, row }
+}
 
-  const presentEvent = (reference: Reference, found: Resolved): MachineEvent => {
-    const row: NamesCargo = { imageId: found.imageId, ...namesOf(reference, found.digest) }
-    return { type: "present", imageId: found.imageId, digest: found.digest, row }
+const tools = Effect.gen(function*() {
+  return {
+    store: yield* Store,
+    carrier: yield* Carrier,
+    keyring: yield* Keyring,
+    registries: yield* Registries,
+    directories: yield* Directories,
+    paths: yield* Paths,
   }
-
-  const resolve = (order: Order<Wanted>): Effect.Effect<MachineEvent> => {
-    const parsed = parseReference(order.params.reference)
-    if (Result.isFailure(parsed)) {
-      return Effect.succeed({ type: "resolveFailed", reason: "unsupported", cause: parsed.failure.cause })
-    }
-    const reference = parsed.success
-    const credentials = keyring.get(order.address) ?? null
-    const ask = (place: Place) =>
-      carrier.resolve({
-        repository: reference.path,
-        reference: reference.digest ?? reference.tag ?? "latest",
-        access: { ...place, credentials },
-        platform: order.params.platform,
-        retrying: () => {},
-      })
-    const [first, ...others] = registries.placesOf(reference.domain)
-    // A mirror that fails, however it does, is no reason to fail: the next one is asked.
-    return others.reduce(
-      (asked, place) => Effect.catch(asked, () => ask(place)),
-      ask(first!),
-    ).pipe(
-      Effect.map((found) =>
-        store.images.get(found.imageId) === undefined
-          ? resolvedEvent(reference, found)
-          : presentEvent(reference, found)
-      ),
-      Effect.catch((fault) =>
-        Effect.succeed({
-          type: "resolveFailed",
-          reason: fault.reason === "unauthorized" && order.attempt !== "first" && credentials === null
-            ? "credentials"
-            : fault.reason,
-          cause: fault.cause,
-        })
-      ),
-    )
-  }
-
-  const hands: Hands = { "image.resolve": { kind: "long", run: resolve } }
-  return hands
 })
+type Tools = Effect.Success<typeof tools>
+
+/** Hands for images in the making: what a reference names is asked of its registry. */
+export const imageHands = Effect.map(tools, (tools): Hands => ({
+  "image.resolve": { kind: "long", run: (order: Order<Wanted>) => resolve(tools, order) },
+}))
+
+const resolve = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent> => {
+  const parsed = parseReference(order.params.reference)
+  if (Result.isFailure(parsed)) return Effect.succeed(failed("unsupported", parsed.failure.cause))
+  const reference = parsed.success
+  return found(tools, order, reference).pipe(
+    Effect.flatMap((found) =>
+      tools.store.images.get(found.imageId) === undefined
+        ? Effect.as(ensureRoom(tools, found), resolvedEvent(reference, found))
+        : Effect.succeed(presentEvent(reference, found))
+    ),
+    Effect.catch(({ reason, cause }) => {
+      // Credentials are gone with a crash: say so, not that the registry would not have us.
+      const isLost = reason === "unauthorized" && order.attempt !== "first" &&
+        !tools.keyring.has(order.address)
+      return Effect.succeed(failed(isLost ? "credentials" : reason, cause))
+    }),
+  )
+}
+
+const failed = (reason: string, cause: string): MachineEvent =>
+  ({ type: "resolveFailed", reason, cause })
+
+/** Asks the hub's mirrors in turn; at last the registry itself, which alone may know who asks. */
+const found = (
+  { carrier, keyring, registries }: Tools,
+  { address, params }: Order<Wanted>,
+  { domain, path, tag, digest }: Reference,
+): Effect.Effect<Resolved, PullFault> => {
+  const ask = (place: Place, credentials: Credentials | null) =>
+    carrier.resolve({
+      repository: path,
+      reference: digest ?? tag ?? "latest",
+      access: { ...place, credentials },
+      platform: params.platform,
+      retrying: () => {},
+    })
+  const places = registries.placesOf(domain)
+  const registry = ask(places.at(-1)!, keyring.get(address) ?? null)
+  return places.slice(0, -1).reduceRight(
+    (next, mirror) => Effect.catch(ask(mirror, null), () => next),
+    registry,
+  )
+}
+
+/**
+ * Refuses before the first byte what certainly cannot fit: a layer never takes less room than its
+ * blob. Of a layer that has a row some may be here already.
+ */
+const ensureRoom = ({ directories, paths, store }: Tools, { layers }: Resolved) =>
+  Effect.gen(function*() {
+    const missing = layers.filter(({ diffId }, position) =>
+      store.layers.get(layerAddress(diffId, position === 0)) === undefined)
+    const bytes = missing.reduce((sum, { source }) => sum + source.size, 0)
+    const cause = shortage(yield* directories.free(paths.dataRoot), bytes)
+    if (cause !== null) return yield* new PullFault({ reason: "noSpace", cause })
+  })

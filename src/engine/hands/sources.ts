@@ -13,7 +13,8 @@ export const makeSources = ({ mounts }: Terms): Effect.Effect<void, StartFault> 
         catch: (error) =>
           new StartFault({
             exitCode: 125,
-            cause: `error while creating mount source path '${source}': ${(error as Error).message}`,
+            cause: `error while creating mount source path '${source}': ` +
+              (error as Error).message,
           }),
       }),
     { discard: true },

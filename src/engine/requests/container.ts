@@ -31,7 +31,7 @@ export class SourceMissing extends Schema.TaggedError<SourceMissing>()("SourceMi
 const addressOf = (id: string) => `container/${id}`
 
 /** What the machine decides on, of all that is agreed. */
-const decisive = ({ restart, autoRemove }: Terms): ContainerTerms => ({
+export const decisive = ({ restart, autoRemove }: Terms): ContainerTerms => ({
   restart: restart.policy,
   retries: restart.retries,
   autoRemove,

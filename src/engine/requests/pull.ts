@@ -118,8 +118,9 @@ const layersInFlight = (
 ): readonly LayerNews[] => {
   const staged = loop.snapshot(address) === undefined ? undefined : store.images.staged(address)
   return (staged?.layers ?? []).map((layer) => {
-    const source = (loop.snapshot(layer)?.context as { source?: { digest?: string; size?: number } })
-      ?.source
+    const { source } = (loop.snapshot(layer)?.context ?? {}) as {
+      source?: { digest?: string; size?: number }
+    }
     return {
       address: layer,
       digest: source?.digest ?? layer.slice("layer/".length),
@@ -129,7 +130,8 @@ const layersInFlight = (
 }
 
 /** How many clients watch each pull. */
-export class Watchers extends Context.Service<Watchers, Map<Address, number>>()("engine/Watchers") {}
+export class Watchers
+  extends Context.Service<Watchers, Map<Address, number>>()("engine/Watchers") {}
 
 /** Counts a client for as long as the scope lives; the last one to leave starts the grace. */
 const attend = (address: Address) =>

@@ -65,5 +65,6 @@ const eventText = ({ type, ...rest }: HistoryLine["event"]): string =>
   [
     String(type),
     ...Object.entries(rest).filter(([, value]) => JSON.stringify(value).length <= 40)
-      .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`),
+      .map(([name, value]) =>
+        `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`),
   ].join(" ")

@@ -15,8 +15,16 @@ export interface MachineLine {
   readonly event: string | null
   readonly sinceMs: number | null
   /** Open commands: what it waits for. */
-  readonly waits: readonly { readonly id: number; readonly command: string; readonly params: unknown }[]
-  readonly timers: readonly { readonly id: string; readonly delayMs: number; readonly dueWallMs: number }[]
+  readonly waits: readonly {
+    readonly id: number
+    readonly command: string
+    readonly params: unknown
+  }[]
+  readonly timers: readonly {
+    readonly id: string
+    readonly delayMs: number
+    readonly dueWallMs: number
+  }[]
   readonly quarantine: string | null
 }
 
@@ -78,7 +86,11 @@ export const meant = (store: StoreBody, words: string): Address | null => {
 }
 
 /** The kept past of a machine, oldest first, up to and including the row `at`. */
-export const historyOf = (store: StoreBody, address: Address, at?: number): readonly HistoryLine[] =>
+export const historyOf = (
+  store: StoreBody,
+  address: Address,
+  at?: number,
+): readonly HistoryLine[] =>
   store.journal.history(address, 256, at).map((row) => ({
     seq: row.seq,
     wallMs: row.wall_ms,
@@ -109,7 +121,11 @@ const askedOf = (json: string): readonly string[] => {
  * A machine as it was after the journal row `at`: its events since the last whole snapshot are
  * folded again. Within one version of the machine; null where too little is kept.
  */
-export const refold = (store: StoreBody, address: Address, at: number): AnyMachineSnapshot | null => {
+export const refold = (
+  store: StoreBody,
+  address: Address,
+  at: number,
+): AnyMachineSnapshot | null => {
   const rows = store.journal.history(address, 256, at)
   const start = rows.findLastIndex((row) => row.base !== null)
   const first = rows[start]
@@ -120,7 +136,8 @@ export const refold = (store: StoreBody, address: Address, at: number): AnyMachi
   for (const row of rows.slice(start + 1)) {
     const value = JSON.parse(row.value)
     if (value === "undeliverable" || value?.ignored !== undefined) continue
-    snapshot = transition(definition.machine, snapshot, JSON.parse(row.event))[0] as AnyMachineSnapshot
+    const [after] = transition(definition.machine, snapshot, JSON.parse(row.event))
+    snapshot = after as AnyMachineSnapshot
   }
   return snapshot
 }

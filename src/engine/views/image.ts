@@ -58,7 +58,8 @@ export const findImage = (name: string): Effect.Effect<Found, ImageNameFault, St
     }
     const [first, second] = idPrefix === null ? [] : store.images.byPrefix(`sha256:${idPrefix}`)
     if (second !== undefined) return yield* fault("ambiguous", name)
-    return first === undefined ? yield* fault("notFound", name) : { imageId: first, reference: null }
+    if (first === undefined) return yield* fault("notFound", name)
+    return { imageId: first, reference: null }
   })
 
 const viewOf = (
@@ -86,12 +87,15 @@ const byImage = (rows: readonly { reference: string; image: string }[]): Map<str
 }
 
 /** Every image, newest first. */
-export const listImages: Effect.Effect<readonly ImageView[], never, Store> = Effect.map(Store, (store) => {
-  const tags = byImage(store.images.tags())
-  const digests = byImage(store.images.digests())
-  return store.images.all().map((row) =>
-    viewOf(store, row, { tags: tags.get(row.id) ?? [], digests: digests.get(row.id) ?? [] }))
-})
+export const listImages: Effect.Effect<readonly ImageView[], never, Store> = Effect.map(
+  Store,
+  (store) => {
+    const tags = byImage(store.images.tags())
+    const digests = byImage(store.images.digests())
+    return store.images.all().map((row) =>
+      viewOf(store, row, { tags: tags.get(row.id) ?? [], digests: digests.get(row.id) ?? [] }))
+  },
+)
 
 /** One image, by any of its names. */
 export const viewImage = (name: string): Effect.Effect<ImageView, ImageNameFault, Store> =>

@@ -3,13 +3,19 @@ import * as fs from "node:fs"
 import { readLinkAt } from "../../src/kernel/files.ts"
 import { bind, check } from "../../src/kernel/libc.ts"
 
+export interface ListingOptions {
+  /** Tell the mtime of this one? What no entry of a tar named got its own by chance. */
+  readonly times?: (path: string, directory: boolean) => boolean
+  /** Tell the digest of each file? */
+  readonly contents?: boolean
+}
+
 /**
- * What a tree is, entry by entry: type, mode, owner, size and digest of the content, mtime, target,
- * number of links, device and extended attributes. Paths are latin1. mtimes only where `times` says
- * so: what no entry named got its own by chance.
+ * What a tree is, entry by entry: type, mode, owner, mtime, size and digest of the content, target,
+ * number of links, device and extended attributes. Paths are latin1.
  */
 export function listing(
-  root: string, times: (path: string, directory: boolean) => boolean = () => true,
+  root: string, { times = () => true, contents = true }: ListingOptions = {},
 ): Readonly<Record<string, string>> {
   const found: Record<string, string> = {}
   const inodes = new Map<number, string>()
@@ -18,8 +24,9 @@ export function listing(
     const stat = fs.lstatSync(full, { bigint: true })
     const parts: unknown[] = [stat.mode.toString(8), stat.uid, stat.gid]
     if (path !== "" && times(path, stat.isDirectory())) parts.push(stat.mtimeNs)
-    if (stat.isFile()) {
-      parts.push(stat.size, createHash("sha256").update(fs.readFileSync(full)).digest("hex"))
+    if (stat.isFile()) parts.push(stat.size)
+    if (stat.isFile() && contents) {
+      parts.push(createHash("sha256").update(fs.readFileSync(full)).digest("hex"))
     }
     if (stat.isCharacterDevice() || stat.isBlockDevice()) parts.push(stat.rdev)
     if (stat.isSymbolicLink()) parts.push(readLinkAt(-100, full.toString("latin1")))

@@ -1,0 +1,48 @@
+import { beforeAll, describe, expect, test } from "vitest"
+import { busyboxImage } from "../../simulations/images/busybox.ts"
+import type { BuiltImage } from "../../simulations/images/image.ts"
+import { patchworkImage } from "../../simulations/images/patchwork.ts"
+import { containerScenario } from "../../simulations/powercut/containers.ts"
+import { loadScenario } from "../../simulations/powercut/load.ts"
+import { powercut } from "../../simulations/powercut/main.ts"
+import { pullScenario } from "../../simulations/powercut/pull.ts"
+import type { Finding, Scenario } from "../../simulations/powercut/scenario.ts"
+import { whyNoEngine } from "../e2e/engine.ts"
+
+/**
+ * A few real power cuts of everything that can be cut short; `npm run powercut` makes as many as
+ * one likes. The seed draws the instants, the machine how far the engine is by then: what must hold
+ * holds wherever the cuts fall.
+ */
+const SEED = 7
+const RATE = 16 * 2 ** 20
+/** Only against hanging: disks differ. */
+const timeout = 600_000
+
+const cutShort = async (scenario: Scenario, cuts: number): Promise<readonly Finding[]> => {
+  const findings = await powercut(scenario, cuts, SEED)
+  expect(findings).toHaveLength(cuts)
+  for (const { label, kind, violations, log } of findings) {
+    expect(violations, `${label}, ${kind}\n${log}`).toEqual([])
+  }
+  return findings
+}
+
+describe.skipIf(whyNoEngine() !== null)("after a power cut", { timeout }, () => {
+  let image: BuiltImage
+  beforeAll(async () => {
+    image = await patchworkImage()
+    await busyboxImage()
+  })
+
+  test("a pull goes on where it was, and ends with the right image", async () => {
+    const findings = await cutShort(pullScenario({ image, rate: RATE }), 5)
+    expect(findings.map(({ kind }) => kind)).toContain("resumed")
+  })
+  test("a load is there, or can be done again", async () => {
+    await cutShort(loadScenario(image), 3)
+  })
+  test.each(["start", "stop", "remove"] as const)("a container's %s holds", async (about) => {
+    await cutShort(containerScenario(about), 3)
+  })
+})
