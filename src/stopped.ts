@@ -1,6 +1,6 @@
 import { FORMATS } from "../machines/draw.ts"
 import { count, flag, lettered, parse, UsageError } from "./cli/argv.ts"
-import { drawMachine, findMachine, historyOf, isKnown, listMachines } from "./engine/views/debug.ts"
+import { drawMachine, findMachine, historyOf, listMachines, meant } from "./engine/views/debug.ts"
 import { historyText, machinesText, machineText } from "./engine/views/debug-text.ts"
 import { withStoppedRoot } from "./kernel/stopped-root.ts"
 import { DEFAULTS } from "./settings.ts"
@@ -8,7 +8,8 @@ import { Database } from "./store/database.ts"
 import { StoreBody } from "./store/store.ts"
 
 interface Question {
-  readonly address: string | undefined
+  /** The address, or how it begins; undefined: all of them. */
+  readonly words: string | undefined
   readonly history: boolean
   readonly format: string
   readonly at: number | undefined
@@ -17,12 +18,13 @@ interface Question {
 const json = (value: unknown): string => `${JSON.stringify(value)}\n`
 
 /** What a running daemon would answer, from the same rows. */
-function answer(store: StoreBody, { address, history, format, at }: Question): string {
-  if (address === undefined) {
+function answer(store: StoreBody, { words, history, format, at }: Question): string {
+  if (words === undefined) {
     const machines = listMachines(store)
     return format === "json" ? json(machines) : machinesText(machines)
   }
-  if (!isKnown(store, address)) throw new UsageError(`no such machine: ${address}`)
+  const address = meant(store, words)
+  if (address === null) throw new UsageError(`no such machine: ${words}`)
   if (history) {
     const lines = historyOf(store, address, at)
     return format === "json" ? json(lines) : historyText(lines)
@@ -55,7 +57,7 @@ export function main(words: readonly string[]): number {
     const [thing, address] = rest
     if (thing !== "machines") throw new UsageError(`balenad debug knows machines, not ${thing}`)
     const question: Question = {
-      address,
+      words: address,
       history: given.history,
       format: given.json ? "json" : (given.format ?? "text"),
       at: given.at === undefined ? undefined : Number(given.at),

@@ -33,55 +33,71 @@ const busyboxLayer = async (
 
 const MIB = 2 ** 20
 
+/** The parts of the demonstration's image, in pieces, and where in the interpreter they are. */
+const LIBRARIES = { name: "usr/lib/app", from: 17, count: 11 }
+const DATA = { name: "app/data", from: 0, count: 12 }
+const PROGRAM = { name: "app/bin", from: 12, count: 5 }
+const PIECES = 28
+
+/** gzip's: these are made on the spot, and somebody is waiting. */
+const QUICK = 1
+
 /**
- * Two versions of one application, about 150 MB each, from files at hand: busybox, 85 MB of this
- * program's own interpreter standing for libraries, and the application's layer of 60 MB, which is
- * all that v2 changes: two regions of it, and its version. A container prints `I am v1` and stays.
+ * Two versions of one application, `sizeMiB` each when unpacked, from files at hand: busybox, and
+ * pieces of this program's own interpreter standing for libraries, data and program. v2 keeps the
+ * libraries and has a few other bytes in data and program. A container prints `I am v1` and stays.
  */
-export const demoImages = async (): Promise<
-  { readonly v1: BuiltImage; readonly v2: BuiltImage }
-> => ({
-  v1: await demoImage("v1"),
-  v2: await demoImage("v2"),
-})
-
-const demoImage = (version: "v1" | "v2"): Promise<BuiltImage> =>
-  cached(`demo-${version}`, async (scratch, blobs) => {
+export const demoImages = async (
+  sizeMiB = 140,
+): Promise<{ readonly v1: BuiltImage; readonly v2: BuiltImage }> => {
+  const bytes = Math.floor((sizeMiB * MIB) / PIECES)
+  const v1 = await cached(`demo-${sizeMiB}-v1`, async (scratch, blobs) => {
     const busybox = await busyboxLayer(scratch, blobs, "gzip")
-    const libraries = join(scratch, "libraries")
-    await mkdir(join(libraries, "usr/lib/app"), { recursive: true })
-    for (let piece = 0; piece < 17; piece++) {
-      const name = join(libraries, "usr/lib/app", `library-${piece}.so`)
-      await writeFile(name, await interpreter(piece * 5 * MIB, 5 * MIB))
-    }
-    const library = await compress(tarOf(libraries, true), blobs)
-    const tree = await applicationTree(scratch, version)
-    const application = await compress(tarOf(tree, true), blobs)
-    return assemble([busybox, library, application], { Cmd: ["/app/start"] })
+    await writePieces(join(scratch, "libraries"), LIBRARIES, bytes, false)
+    const libraries = await compress(tarOf(join(scratch, "libraries"), true), blobs, "gzip", QUICK)
+    return application([busybox, libraries], "v1", scratch, blobs, bytes)
   })
-
-/** Part of the interpreter this runs on: real machine code, a good stand-in for a real program. */
-const interpreter = async (offset: number, length: number): Promise<Buffer> => {
-  const file = await open(process.execPath)
-  try {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, offset)
-    return buffer.subarray(0, bytesRead)
-  } finally {
-    await file.close()
-  }
+  const v2 = await cached(`demo-${sizeMiB}-v2`, (scratch, blobs) =>
+    application(v1.layers.slice(0, 2), "v2", scratch, blobs, bytes))
+  return { v1, v2 }
 }
 
-const applicationTree = async (scratch: string, version: string): Promise<string> => {
-  const tree = join(scratch, `application-${version}`)
-  await mkdir(join(tree, "app"), { recursive: true })
-  for (let piece = 0; piece < 12; piece++) {
-    const bytes = await interpreter(88 * MIB + piece * 5 * MIB, 5 * MIB)
-    const changed = version === "v2" && piece % 6 === 1
-    if (changed) bytes.copy(bytes, 2 * MIB, 3 * MIB, 3 * MIB + 200_000)
-    await writeFile(join(tree, "app", `module-${piece}.bin`), bytes)
-  }
-  await writeFile(join(tree, "app/version"), `${version}\n`)
+/** An image of one version: the layers below it, its data, its program. */
+const application = async (
+  below: readonly BuiltLayer[],
+  version: "v1" | "v2",
+  scratch: string,
+  blobs: string,
+  bytes: number,
+): Promise<BuiltImage> => {
+  const [data, program] = [join(scratch, "data"), join(scratch, "program")]
+  await writePieces(data, DATA, bytes, version === "v2")
+  await writePieces(program, PROGRAM, bytes, version === "v2")
   const script = `#!/bin/sh\necho I am ${version}\nexec sleep 1000000\n`
-  await writeFile(join(tree, "app/start"), script, { mode: 0o755 })
-  return tree
+  await writeFile(join(program, "app/start"), script, { mode: 0o755 })
+  const own = await Promise.all([data, program].map((tree) =>
+    compress(tarOf(tree, true), blobs, "gzip", QUICK)))
+  return assemble([...below, ...own], { Cmd: ["/app/start"] })
+}
+
+/**
+ * Writes pieces of the interpreter this runs on into a tree: real machine code and tables, a good
+ * stand-in for a real program.
+ */
+const writePieces = async (
+  tree: string,
+  { name, from, count }: typeof DATA,
+  bytes: number,
+  changes: boolean,
+): Promise<void> => {
+  const directory = join(tree, name)
+  await mkdir(directory, { recursive: true })
+  await using file = await open(process.execPath)
+  const stride = Math.floor((await file.stat()).size / PIECES)
+  for (let piece = 0; piece < count; piece++) {
+    const content = Buffer.alloc(bytes)
+    await file.read(content, 0, bytes, (from + piece) * stride)
+    if (changes && piece % 6 === 1) content.copyWithin(bytes >> 1, 0, bytes >> 5)
+    await writeFile(join(directory, `piece-${piece}`), content)
+  }
 }

@@ -33,14 +33,18 @@ const measure = (seen: (bytes: number, digest: string) => void): Transform => {
   })
 }
 
-const compressor = (compression: Compression) =>
-  compression === "gzip" ? zlib.createGzip({ level: 6 }) : zlib.createZstdCompress()
+const compressor = (compression: Compression, level: number) =>
+  compression === "gzip" ? zlib.createGzip({ level }) : zlib.createZstdCompress()
 
-/** Compresses a tar into `directory`, under the name of its digest, and says what it is. */
+/**
+ * Compresses a tar into `directory`, under the name of its digest, and says what it is. `level` is
+ * gzip's: what Docker's builder takes, or less where somebody waits for it.
+ */
 export const compress = async (
   tar: Readable,
   directory: string,
   compression: Compression = "gzip",
+  level = 6,
 ): Promise<BuiltLayer> => {
   const partial = join(directory, `partial-${process.pid}-${performance.now()}`)
   let diffId = ""
@@ -52,7 +56,7 @@ export const compress = async (
     digest = found
   })
   if (compression === "none") await pipeline(tar, first, last, createWriteStream(partial))
-  else await pipeline(tar, first, compressor(compression), last, createWriteStream(partial))
+  else await pipeline(tar, first, compressor(compression, level), last, createWriteStream(partial))
   const path = join(directory, digest.slice(7))
   await rename(partial, path)
   return { path, digest, size, diffId, mediaType: MEDIA_TYPES[compression] }

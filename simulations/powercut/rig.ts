@@ -3,12 +3,13 @@ import { mkdir, mkdtemp, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { pidsOf, readCgroups, removeGroup, thaw } from "../../src/kernel/cgroups.ts"
 import { outcome } from "../images/command.ts"
 
 /**
  * One run of a real rig. Everything it makes is found again by its name alone, even after a SIGKILL
- * of the rig itself: files, mounts and loop devices lie below `root`, processes are in the memory
- * cgroup of the same name. So there is no list of things to undo that could itself be lost.
+ * of the rig itself: files, mounts and loop devices lie below `root`, processes are in the cgroups
+ * of the same name. So there is no list of things to undo that could itself be lost.
  */
 export interface Rig extends AsyncDisposable {
   readonly root: string
@@ -61,10 +62,22 @@ export const memoryHierarchy = (): string =>
 const cgroupOf = (root: string): string => join(memoryHierarchy(), basename(root))
 
 const closeRig = async (root: string): Promise<void> => {
-  await endProcesses(cgroupOf(root))
+  await removeGroups(`/${basename(root)}`)
   await unmountBelow(root)
   await detachBelow(root)
   rmSync(root, { recursive: true, force: true })
+}
+
+/** Ends whatever is in a group of any hierarchy, frozen or not, and removes the group. */
+const removeGroups = async (group: string): Promise<void> => {
+  const cgroups = readCgroups()
+  thaw(cgroups, group)
+  for (let tries = 0; tries < 500; tries++) {
+    for (const pid of pidsOf(cgroups, group)) killed(pid)
+    if (removeGroup(cgroups, group)) return
+    await sleep(10)
+  }
+  throw new Error(`${group}: its processes do not end`)
 }
 
 /** Ends whatever is in a cgroup or below it, and removes the cgroup. */

@@ -69,7 +69,7 @@ export class BadLink {
   /** Breaks every connection. New ones are welcome. */
   cut(): void {
     for (const [client, server] of this.#pairs) {
-      client.resetAndDestroy()
+      reset(client)
       server.destroy()
     }
   }
@@ -99,9 +99,9 @@ export class BadLink {
 
   #join(client: Socket): void {
     client.on("error", () => {})
-    if (this.#down) return void client.resetAndDestroy()
+    if (this.#down) return reset(client)
     const server = connect({ ...this.#to, allowHalfOpen: true })
-    server.on("error", () => client.resetAndDestroy())
+    server.on("error", () => reset(client))
     const pair = [client, server] as const
     this.#pairs.add(pair)
     client.on("close", () => {
@@ -140,8 +140,23 @@ export class BadLink {
   }
 }
 
+/**
+ * Breaks a connection. One whose end is already on its way cannot be reset: Node would take the
+ * refusal for a success, never close it, and wait for it for ever when the program ends.
+ */
+const reset = (socket: Socket): void => {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
+/** Resolves once a socket takes more, or never will. */
 const drained = (socket: Socket): Promise<void> =>
   new Promise((resolve) => {
-    socket.once("drain", resolve)
-    socket.once("close", resolve)
+    const done = (): void => {
+      socket.off("drain", done)
+      socket.off("close", done)
+      resolve()
+    }
+    socket.on("drain", done)
+    socket.on("close", done)
   })

@@ -10,8 +10,8 @@ import {
   drawMachine,
   findMachine,
   historyOf,
-  isKnown,
   listMachines,
+  meant,
   StoreView,
 } from "../engine/views/debug.ts"
 import { historyText, machinesText, machineText } from "../engine/views/debug-text.ts"
@@ -65,12 +65,20 @@ const list = (call: Call) =>
     return format === "json" ? json(machines) : text(machinesText(machines))
   })
 
+/** The machine that a call means, and the store that knows of it. */
+const asks = ({ params }: Call) =>
+  Effect.gen(function*() {
+    const words = params["address"]!
+    const store = yield* StoreView
+    const address = meant(store, words)
+    if (address === null) return yield* Effect.fail(notFound(`no such machine: ${words}`))
+    return { store, address }
+  })
+
 const history = (call: Call) =>
   Effect.gen(function*() {
     const { format, at, follow } = yield* asked(call)
-    const address = call.params["address"]!
-    const store = yield* StoreView
-    if (!isKnown(store, address)) return yield* Effect.fail(notFound(`no such machine: ${address}`))
+    const { store, address } = yield* asks(call)
     if (follow) return yield* following(call, format, address)
     const lines = historyOf(store, address, at)
     return format === "json" ? json(lines) : text(historyText(lines))
@@ -79,9 +87,7 @@ const history = (call: Call) =>
 const show = (call: Call) =>
   Effect.gen(function*() {
     const { format, at, follow } = yield* asked(call)
-    const address = call.params["address"]!
-    const store = yield* StoreView
-    if (!isKnown(store, address)) return yield* Effect.fail(notFound(`no such machine: ${address}`))
+    const { store, address } = yield* asks(call)
     if (follow) return yield* following(call, format, address)
     const machine = findMachine(store, address)
     if (format === "json") return json(machine ?? { address, state: "ended" })

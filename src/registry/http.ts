@@ -50,12 +50,15 @@ export interface Answer {
 export const nameOf = ({ method, url }: Pick<Request, "method" | "url">): string =>
   `${method.slice(0, 1)}${method.slice(1).toLowerCase()} "${url.href}"`
 
-/** What has arrived and was not asked for yet. One piece is enough: it is a socket's read. */
-const PIECES_MAX = 1
-
 type Wake = (effect: Effect.Effect<Uint8Array | null, RegistryFault>) => void
 
-/** Receives one answer from undici and hands its body out piece by piece, pausing in between. */
+/**
+ * Receives one answer from undici and hands its body out piece by piece, pausing in between. It
+ * keeps one piece, a socket's read, that nobody has asked for.
+ *
+ * Whoever waits is told only once undici has returned: told at once, it would run within the
+ * parser, as would all whom it wakes in turn, and there no other answer's parser may be touched.
+ */
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #asked: string
   readonly #answered: (effect: Effect.Effect<Answer, RegistryFault>) => void
@@ -90,24 +93,29 @@ class Exchange implements Dispatcher.DispatchHandler {
     for (const [name, value] of Object.entries(headers)) {
       if (value !== undefined) flat[name] = typeof value === "string" ? value : value.join(", ")
     }
-    this.#answered(Effect.succeed({ status, statusText, headers: flat, next: this.#next }))
+    const answer = { status, statusText, headers: flat, next: this.#next }
+    queueMicrotask(() => this.#answered(Effect.succeed(answer)))
   }
 
   onResponseData(controller: Dispatcher.DispatchController, piece: Buffer): void {
     this.#pieces.push(piece)
-    this.#deliver()
-    if (this.#pieces.length >= PIECES_MAX) controller.pause()
+    const wanted = this.#wake === null ? 0 : 1
+    if (this.#pieces.length > wanted) controller.pause()
+    queueMicrotask(() => this.#deliver())
   }
 
   onResponseEnd(): void {
     this.#ended = true
-    this.#deliver()
+    queueMicrotask(() => this.#deliver())
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.#fault = connectionFault(this.#asked, error)
-    this.#answered(Effect.fail(this.#fault))
-    this.#deliver()
+    const fault = connectionFault(this.#asked, error)
+    this.#fault = fault
+    queueMicrotask(() => {
+      this.#answered(Effect.fail(fault))
+      this.#deliver()
+    })
   }
 
   #deliver(): void {

@@ -131,7 +131,10 @@ describe.skipIf(whyNoEngine() !== null)("balena, against a running engine", () =
     expect(list).toMatch(/^MACHINE +STATE/)
     const layer = /^layer\S+/m.exec(list)?.[0] ?? ""
     expect(balena("debug", "machines", layer).stdout).toContain("* ready")
+    const short = layer.replace("sha256:", "").slice(0, "layer/".length + 12)
+    expect(balena("debug", "machines", short).stdout).toContain(`${layer}: ready`)
     expect(balena("debug", "machines", layer, "-f", "mermaid").stdout).toMatch(/^stateDiagram-v2/)
+    expect(balena("debug", "machines", "layer/f00").stderr).toBe("no such machine: layer/f00\n")
     expect(balena("debug", "machines", layer, "--history").stdout).toContain("layer.fetch")
     expect(JSON.parse(balena("debug", "machines", "--json").stdout)).toBeInstanceOf(Array)
     expect(balena("debug", "machines", layer, "--retry").stdout)

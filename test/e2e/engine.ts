@@ -5,8 +5,7 @@ import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { ask, textOf } from "../../simulations/bench/engines/docker.ts"
 import { outcome, type Outcome } from "../../simulations/images/command.ts"
-import { endProcesses, openRig, processesIn, type Rig } from "../../simulations/powercut/rig.ts"
-import { readCgroups, removeGroup, thaw } from "../../src/kernel/cgroups.ts"
+import { openRig, processesIn, type Rig } from "../../simulations/powercut/rig.ts"
 
 /** What is shipped: the built bundle on the Node that was installed with it. */
 export const BALENAD = [join(import.meta.dirname, "../../dist/balenad")] as const
@@ -92,13 +91,7 @@ export const openCorner = async (): Promise<Corner> => {
     rig,
     root: rig.root,
     start: (options) => start(rig, options),
-    [Symbol.asyncDispose]: async () => {
-      const name = `/${basename(rig.cgroup)}`
-      thaw(readCgroups(), name)
-      await endProcesses(rig.cgroup)
-      while (!removeGroup(readCgroups(), name)) await sleep(10)
-      await rig[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => rig[Symbol.asyncDispose](),
   }
 }
 

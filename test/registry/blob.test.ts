@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import { afterEach, describe, expect, test } from "vitest"
 import { EmbeddedRegistry, type Misdeed } from "../../simulations/world/registry.ts"
 import { readBlob } from "../../src/registry/blob.ts"
@@ -167,6 +168,44 @@ test("foreign urls are asked first, without credentials; the registry last", asy
   foreign.inject({ on: "blob", misdeed: { do: "cut", afterBytes: 500_000 } })
   expect(await run(read(registry, digest, { urls }))).toBe(hashFrom(0))
   expect(registry.bytesSent(digest)).toBeLessThanOrEqual(600_000)
+})
+
+test("two at once, where each piece of one lets the other read on", async () => {
+  const registry = await start()
+  const digest = registry.addBlob(bytes)
+  const begun = Latch.makeUnsafe(false)
+  const turn = Latch.makeUnsafe(true)
+  let isOver = false
+  const each = (client: Registry["Service"], before: Effect.Effect<void>, after: () => void) =>
+    Effect.scoped(Effect.gen(function*() {
+      const { length: size } = bytes
+      const source = { access: access(registry.host), repository: "app", digest, size, urls: [] }
+      const reader = yield* readBlob(client, source, 0, {
+        backoff: { baseMs: 1, maxMs: 8 },
+        retrying: () => {},
+      })
+      const hash = createHash("sha256")
+      for (;;) {
+        yield* before
+        const piece = yield* reader.next
+        if (piece === null) return hash.digest("hex")
+        hash.update(piece)
+        after()
+      }
+    }))
+  const program = (client: Registry["Service"]) =>
+    Effect.all([
+      // Opening a latch runs whoever waits there at once, in the midst of what brought the piece.
+      Effect.tap(each(client, begun.await, () => turn.openUnsafe()), () => {
+        isOver = true
+        return turn.open
+      }),
+      each(client, turn.await, () => {
+        if (!isOver) turn.closeUnsafe()
+        begun.openUnsafe()
+      }),
+    ], { concurrency: 2 })
+  expect(await run(program)).toEqual([hashFrom(0), hashFrom(0)])
 })
 
 test("a reader that nobody asks takes no more than the kernel holds", async () => {

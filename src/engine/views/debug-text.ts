@@ -45,12 +45,13 @@ export const machineText = (machine: MachineLine): string =>
     machine.quarantine === null ? "" : `quarantined: ${machine.quarantine}`,
   ].filter((line) => line !== "").map((line) => `${line}\n`).join("")
 
-/** A history, a line an event. */
+/** A history, a line an event; `BOOT` counts the engine's starts. */
 export const historyText = (lines: readonly HistoryLine[]): string =>
   columns([
-    ["SEQ", "TIME", "EVENT", "LED TO", "CAUSE", "ASKED FOR"],
+    ["SEQ", "BOOT", "TIME", "EVENT", "LED TO", "CAUSE", "ASKED FOR"],
     ...lines.map((line) => [
       String(line.seq),
+      String(line.boot),
       moment(line.wallMs),
       eventText(line.event),
       line.state,

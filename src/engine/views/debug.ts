@@ -73,9 +73,17 @@ export const findMachine = (store: StoreBody, address: Address): MachineLine | u
   return row && lineOf(store, row)
 }
 
-/** Is it an address of ours, and has anything been heard of it? */
-export const isKnown = (store: StoreBody, address: Address): boolean =>
-  NOUNS.includes(nounOf(address)) && store.journal.history(address, 1).length > 0
+/**
+ * The machine a person means: an address of which something has been heard, or the beginning of
+ * just one that lives, as digests and ids are cut short elsewhere (`layer/a0040e`). Null: none.
+ */
+export const meant = (store: StoreBody, words: string): Address | null => {
+  if (!NOUNS.includes(nounOf(words))) return null
+  if (store.journal.history(words, 1).length > 0) return words
+  const begun = store.journal.machines().map(({ address }) => address)
+    .filter((it) => it.startsWith(words) || it.replace("/sha256:", "/").startsWith(words))
+  return begun.length === 1 ? begun[0]! : null
+}
 
 /** The kept past of a machine, oldest first, up to and including the row `at`. */
 export const historyOf = (
