@@ -48,7 +48,8 @@ const fail = (cause: string) => Result.fail(new PortFault({ cause }))
 
 /**
  * The host port of every published port: the one asked for, or the lowest free one of the range
- * asked for, which for 0 is the kernel's own. All or nothing; the order stays. The same port asked for twice in the same words is one.
+ * asked for, which for 0 is the kernel's own. All or nothing; the order stays. The same port asked
+ * for twice in the same words is one.
  */
 export function planPorts(input: PortPlanInput): Result.Result<readonly Port[], PortFault> {
   return Result.gen(function*() {
