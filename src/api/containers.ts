@@ -90,9 +90,7 @@ const create = (defaults: Defaults) => (call: Call) =>
     return json({ Id: id, Warnings: warnings }, 201)
   })
 
-/**
- * Refuses an image of another platform than was asked for, so that the client pulls the right one.
- */
+/** Refuses an image of another platform than is asked for: the client then pulls the right one. */
 function checkPlatform(asked: string, name: string, { config }: ImageView): void {
   if (asked === "") return
   const wanted = parsePlatform(asked, machinePlatform)

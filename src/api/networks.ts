@@ -123,8 +123,8 @@ const joining = (what: string) => (call: Call) =>
   Effect.gen(function*() {
     yield* networkIn(call)
     const body = yield* readJson(call.request)
-    const name = String((body as { readonly Container?: unknown } | null)?.Container ?? "")
-    yield* containerOf({ ...call, params: { name } })
+    const { Container: name } = Object(body) as { readonly Container?: unknown }
+    yield* containerOf({ ...call, params: { name: typeof name === "string" ? name : "" } })
     return yield* notYet(`${what} a network`)
   })
 

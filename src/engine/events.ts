@@ -50,9 +50,7 @@ export class EventsBody {
   readonly #store: StoreBody
   readonly #known = new Map<string, Known>()
   readonly #listeners = new Set<(event: EngineEvent) => void>()
-  /**
-   * Those whose process ended because a client stopped or restarted them, until they are cleaned.
-   */
+  /** Those that a client stopped or restarted, from their end until they are cleaned. */
   readonly #stopped = new Set<string>()
   #kept: EngineEvent[] = []
 

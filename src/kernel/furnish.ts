@@ -27,9 +27,7 @@ export const furnish = (rootfs: string): void => {
   }
 }
 
-/**
- * The image may have made anything of it; what is no directory, or leads nowhere, is left alone.
- */
+/** The image may have made anything of it: what is no directory, or leads nowhere, is left. */
 const openEtc = (root: number): number | null => {
   try {
     const plain = openDirectoryAt(root, "etc")

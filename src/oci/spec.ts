@@ -159,7 +159,7 @@ const reckon = (input: SpecInput, rootfs: Rootfs) =>
         ...(terms.terminal ? { terminal: true } : {}),
         user: { uid: identity.uid, gid: identity.gid, additionalGids: identity.groups },
         args: initPath === null ? terms.args : [INIT_PATH, "--", ...terms.args],
-        env: envOf(input, identity.home),
+        env: envOf(input, identity.known),
         cwd: terms.cwd === "" ? "/" : terms.cwd,
         capabilities: capabilitySets(capabilities, identity.uid),
         ...(terms.ulimits.length > 0 ? { rlimits: terms.ulimits.map(rlimit) } : {}),
@@ -201,7 +201,7 @@ function initOf({ terms, initPath }: SpecInput): Result.Result<string | null, Sp
 const isPrivate = (mode: string): boolean => mode !== "host" && !mode.startsWith("container:")
 
 /** The engine's defaults, then what was asked for; a name without `=` takes a default away. */
-function envOf({ terms, hostname }: SpecInput, home: string): readonly string[] {
+function envOf({ terms, hostname }: SpecInput, known: boolean): readonly string[] {
   const env = new Map([["PATH", `PATH=${DEFAULT_PATH}`], ["HOSTNAME", `HOSTNAME=${hostname}`]])
   if (terms.terminal) env.set("TERM", "TERM=xterm")
   for (const entry of terms.env) {
@@ -209,7 +209,8 @@ function envOf({ terms, hostname }: SpecInput, home: string): readonly string[] 
     if (equals < 0) env.delete(entry)
     else env.set(entry.slice(0, equals), entry)
   }
-  if (!env.has("HOME")) env.set("HOME", `HOME=${home}`)
+  // runc says so of itself, crun says nothing.
+  if (!known && !env.has("HOME")) env.set("HOME", "HOME=/")
   return [...env.values()]
 }
 

@@ -11,15 +11,14 @@ export interface Identity {
   readonly uid: number
   readonly gid: number
   readonly groups: readonly number[]
-  /** What HOME is: `/` for someone without an entry. */
-  readonly home: string
+  /** Has it an entry in /etc/passwd, by which the runtime knows its home? */
+  readonly known: boolean
 }
 
 interface PasswdEntry {
   readonly name: string
   readonly uid: number
   readonly gid: number
-  readonly home: string
 }
 
 interface GroupEntry {
@@ -41,10 +40,10 @@ const fieldsOf = (text: string | null): readonly (readonly string[])[] =>
 
 /** passwd(5). Lines whose IDs are no numbers are skipped: guessing 0 would make someone root. */
 const parsePasswd = (text: string | null): readonly PasswdEntry[] =>
-  fieldsOf(text).flatMap(([name = "", , uidText, gidText, , home = ""]) => {
+  fieldsOf(text).flatMap(([name = "", , uidText, gidText]) => {
     const uid = number(uidText)
     const gid = number(gidText)
-    return uid === null || gid === null ? [] : [{ name, uid, gid, home }]
+    return uid === null || gid === null ? [] : [{ name, uid, gid }]
   })
 
 /** group(5). */
@@ -84,8 +83,8 @@ export function identityOf(
       ? groups.filter(({ members }) => members.includes(entry.name)).map(({ gid }) => gid)
       : []
     const asked = yield* Result.all(additional.map((name) => additionalGroup(name, groups)))
-    const home = entry?.home || "/"
-    return { uid, gid, groups: [...new Set([gid, ...listed, ...asked])], home }
+    const known = entry !== undefined
+    return { uid, gid, groups: [...new Set([gid, ...listed, ...asked])], known }
   })
 }
 

@@ -44,7 +44,8 @@ const compare = async (row: Row): Promise<void> => {
       observe(theirs, row, step, beganMs),
     ])
     for (const { place, ours, theirs } of differences(mine, docker, row.view === "shape")) {
-      const known = Object.keys({ ...row.differs, ...row.may }).filter((above) => within(place, above))
+      const known = Object.keys({ ...row.differs, ...row.may })
+        .filter((above) => within(place, above))
       for (const above of known) differing.add(above)
       const both = `${place}\n${shown(ours, theirs)}`
       if (known.length === 0 && !told.some((text) => text.endsWith(` ${both}`))) {

@@ -31,7 +31,8 @@ const layerOf = async (directory: string): Promise<BuiltLayer> => {
   await writeFile(join(tree, "app/broken"), "#!/not/there\n", { mode: 0o755 })
   await writeFile(join(tree, "app/odd"), "neither a script nor a program\n", { mode: 0o755 })
   await writeFile(join(tree, "seeded/file"), "from the image\n")
-  await writeFile(join(tree, "etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/app:/bin/sh\n")
+  const users = ["root:x:0:0::/root:/bin/sh", "app:x:1000:1000::/app:/bin/sh", ""]
+  await writeFile(join(tree, "etc/passwd"), users.join("\n"))
   await writeFile(join(tree, "etc/group"), "root:x:0:\napp:x:1000:\nextra:x:2000:app\n")
   return compress(tarOf(tree, true), directory)
 }

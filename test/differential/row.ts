@@ -2,7 +2,7 @@
  * One thing done to both engines: a command line of the docker CLI, a request over the socket, or
  * keys typed at a terminal. As text, one a line, they read:
  *
- *     ps -a --format '{{.Names}}'          words are parted at blanks, single quotes keep them together
+ *     ps -a --format '{{.Names}} x'        words are parted at blanks, but not in single quotes
  *     once --init bb true                  run, without a network, and remove
  *     state one                            how that container stands, in a line
  *     names -a --filter status=exited      ps, of which only the names are looked at
@@ -10,8 +10,8 @@
  *     says ready one                       waits for that word in its log
  *     POST /containers/one/update {}       a request; its body is sent byte for byte
  *
- * `@shared` stands for a directory both engines see; `@began` for when the row began, `@now` for now;
- * `@full` and `@none` for the beginning of these images' IDs.
+ * `@shared` stands for a directory both engines see; `@began` for when the row began, `@now` for
+ * now; `@full` and `@none` for the beginning of these images' IDs.
  */
 export type Step = string | Typed
 
@@ -24,7 +24,7 @@ export interface Typed {
 }
 
 export interface Looks {
-  /** What is compared of each answer: its text, its JSON, or only the keys and types of its JSON. */
+  /** What is compared of each answer: its text, its JSON, or of that only the keys and types. */
   readonly view?: "text" | "json" | "shape"
   /** More to be masked: not the same twice on one engine either. */
   readonly mask?: readonly RegExp[]

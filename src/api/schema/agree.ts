@@ -50,9 +50,8 @@ export function checkBody(body: CreateBody, defaults: Defaults): void {
   checkHost(host, defaults)
   checkLimits(host, defaults)
   const networks = Object.keys(body.NetworkingConfig?.EndpointsConfig ?? {})
-  for (
-    const { IPAMConfig: config } of Object.values(body.NetworkingConfig?.EndpointsConfig ?? {})
-  ) {
+  const endpoints = Object.values(body.NetworkingConfig?.EndpointsConfig ?? {})
+  for (const { IPAMConfig: config } of endpoints) {
     if (config?.IPv4Address || config?.IPv6Address) {
       throw invalid("user specified IP address is supported on user defined networks only")
     }

@@ -119,7 +119,8 @@ export const engine: readonly Row[] = [
     POST /containers/create {}
     POST /containers/create {"Image":""}
     POST /containers/create?name=x%20y {"Image":"bb"}
-    POST /containers/create {"Image":"bb","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"x"}]}}}
+    POST /containers/create \
+      {"Image":"bb","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"x"}]}}}
     POST /containers/create {"Image":"bb","Env":["=x"]}
     POST /containers/create {"Image":"bb","WorkingDir":"relative"}
     POST /containers/create?name=one {"Image":"bb"}

@@ -56,7 +56,7 @@ export const images: readonly Row[] = [
     view: "json",
     differs: {
       ...BUILT_INSPECT,
-      "stdout[].Config.Image": "always empty since API 1.50: what it was built on means nothing here",
+      "stdout[].Config.Image": "always empty since API 1.50: it means nothing on this machine",
     },
   }),
   row("inspect what is not there", `

@@ -67,7 +67,8 @@ export const lives: readonly Row[] = [
   `),
   row("kill", `
     once --rm=false -d --name one bb \
-      sh -c 'trap "echo got; exit 7" TERM; trap "echo usr" USR1; echo ready; while :; do sleep 0.1; done'
+      sh -c 'trap "echo got; exit 7" TERM; trap "echo usr" USR1; echo ready; \
+      while :; do sleep 0.1; done'
     says ready one
     kill -s NONSENSE one
     kill -s 0 one

@@ -24,8 +24,8 @@ export const looks: readonly Row[] = [
     ps -l
     ps -a --no-trunc
     ps -as
-    ps -a --format '{{.Names}}|{{.Image}}|{{.Command}}|{{.State}}|{{.Status}}|{{.Ports}}|{{.Labels}}'
-    ps -a --format '{{.Mounts}}|{{.Networks}}|{{.LocalVolumes}}|{{.RunningFor}}|{{.Size}}'
+    ps -a --format '{{.Names}}|{{.Image}}|{{.Command}}|{{.State}}|{{.Status}}|{{.Ports}}'
+    ps -a --format '{{.Labels}}|{{.Mounts}}|{{.Networks}}|{{.LocalVolumes}}|{{.RunningFor}}|{{.Size}}'
     ps -a --format 'table {{.Names}} {{.Label "kind"}}'
     ps -n 0 -q
     ps -n -1 -q

@@ -5,7 +5,8 @@ import { type Row, row } from "../row.ts"
 export const powers: readonly Row[] = [
   row("capabilities", `
     once --cap-add NET_ADMIN --cap-drop CHOWN bb grep Cap /proc/self/status
-    once --cap-drop all --cap-add net_bind_service --cap-add CAP_SYS_TIME bb grep Cap /proc/self/status
+    once --cap-drop all --cap-add net_bind_service --cap-add CAP_SYS_TIME bb \
+      grep Cap /proc/self/status
     once -u 1000 --cap-add NET_ADMIN bb grep Cap /proc/self/status
     once --cap-add NONSENSE bb true
     once --cap-drop NONSENSE bb true
@@ -15,8 +16,8 @@ export const powers: readonly Row[] = [
     once --privileged bb grep -E 'Cap|Secc|NoNew' /proc/self/status
   `, { may: { code: CAPABILITIES, stdout: CAPABILITIES, stderr: CAPABILITIES } }),
   row("what is refused within", `
-    once bb sh -c 'unshare -m true; mount -t tmpfs none /tmp; mknod /dev/x b 8 0; mknod /tmp/n c 1 3; \
-      dmesg; echo 1 > /proc/sys/kernel/panic; ls /sys/firmware; date -s 2020.01.01-00:00; \
+    once bb sh -c 'unshare -m true; mount -t tmpfs none /tmp; mknod /dev/x b 8 0; \
+      mknod /tmp/n c 1 3; dmesg; echo 1 > /proc/sys/kernel/panic; ls /sys/firmware; date -s 2020.01.01-00:00; \
       chroot / true; head -c 1 /proc/kcore; ip link set lo down; hostname x; \
       ping -c 1 -w 1 127.0.0.1 -q > /dev/null; echo $?; ulimit -n; cat /proc/self/oom_score_adj'
     once --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-drop SYS_CHROOT --cap-drop CHOWN bb \

@@ -27,5 +27,5 @@ export const terminals: readonly Row[] = [
       attach --detach-keys nonsense one
       wait one
     `,
-  ], { mask: [/[^\n]*(?=read escape)/g, /\/ # /g, /\u001b\[J/g, /^(<masked>)+\r?\n/gm, /^(<masked>)+/gm] }),
+  ], { mask: [/[^\n]*(?=read escape)/g, /(\/ # |\r?\n(?=\/ # ))+/g] }),
 ]
