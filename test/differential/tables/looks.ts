@@ -25,7 +25,8 @@ export const looks: readonly Row[] = [
     ps -a --no-trunc
     ps -as
     ps -a --format '{{.Names}}|{{.Image}}|{{.Command}}|{{.State}}|{{.Status}}|{{.Ports}}'
-    ps -a --format '{{.Labels}}|{{.Mounts}}|{{.Networks}}|{{.LocalVolumes}}|{{.RunningFor}}|{{.Size}}'
+    ps -a --format '{{.Labels}}|{{.Mounts}}|{{.Networks}}|{{.LocalVolumes}}|{{.RunningFor}}'
+    ps -a --format '{{.Size}}'
     ps -a --format 'table {{.Names}} {{.Label "kind"}}'
     ps -n 0 -q
     ps -n -1 -q

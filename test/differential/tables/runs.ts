@@ -137,7 +137,8 @@ export const runs: readonly Row[] = [
     once -v @shared:/b -v @shared/made:/b/c/d bb \
       sh -c 'echo x > /b/f; cat /b/f; ls -ld /b/c/d | cut -c1-10'
     once -v @shared:/b:ro -v @shared/f:/f:ro \
-      --mount type=bind,source=@shared,target=/m,readonly bb sh -c 'touch /b/f /m/f; cat /f; echo y > /f'
+      --mount type=bind,source=@shared,target=/m,readonly bb \
+      sh -c 'touch /b/f /m/f; cat /f; echo y > /f'
     once -v relative:/x:nonsense bb true
     once -v ./rel:/x bb true
     once -v @shared:relative bb true
