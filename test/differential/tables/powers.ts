@@ -18,7 +18,8 @@ export const powers: readonly Row[] = [
   row("what is refused within", `
     once bb sh -c 'unshare -m true; mount -t tmpfs none /tmp; mknod /dev/x b 8 0; \
       mknod /tmp/n c 1 3; dmesg; echo 1 > /proc/sys/kernel/panic; ls /sys/firmware; \
-      date -s 2020.01.01-00:00; chroot / true; head -c 1 /proc/kcore; ip link set lo down; hostname x; \
+      date -s 2020.01.01-00:00; \
+      chroot / true; head -c 1 /proc/kcore; ip link set lo down; hostname x; \
       ping -c 1 -w 1 127.0.0.1 -q > /dev/null; echo $?; ulimit -n; cat /proc/self/oom_score_adj'
     once --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-drop SYS_CHROOT --cap-drop CHOWN bb \
       sh -c 'mount -t tmpfs none /tmp; ip link set lo down; chroot / true; chown 1 /tmp'
