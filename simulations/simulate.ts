@@ -1,4 +1,4 @@
-/** `npm run simulate -- --seed S --faults N`: seeds from S on, until N faults have been survived. */
+/** `npm run simulate -- --seed S --faults N`: seeds from S on, until N faults are survived. */
 import { parseArgs } from "node:util"
 import { attrition } from "./scenarios/attrition.ts"
 
@@ -23,13 +23,16 @@ for (let seed = first; total.faults < wanted; seed++) {
   } catch (violation) {
     process.stdout.write(`${String(violation)}\n`)
     if (violation instanceof Error) process.stdout.write(`${violation.stack}\n`)
-    process.stdout.write(`violation; to see it again: npm run simulate -- --seed ${seed} --faults ${FAULTS_A_SEED}\n`)
+    process.stdout.write(
+      `violation; to see it again: npm run simulate -- --seed ${seed} --faults ${FAULTS_A_SEED}\n`,
+    )
     process.exit(1)
   }
 }
 const seconds = (performance.now() - begun) / 1000
 process.stdout.write(
-  `${total.faults} faults survived, no violation: ${total.cuts} power cuts, ${total.kills} kills, ` +
+  `${total.faults} faults survived, no violation: ` +
+    `${total.cuts} power cuts, ${total.kills} kills, ` +
     `${total.answered} answered requests, ${total.steps} steps, ${seconds.toFixed(1)} s ` +
     `(${Math.round(total.faults / seconds)} faults a second)\n`,
 )

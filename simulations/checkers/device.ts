@@ -23,7 +23,9 @@ const checkImages = ({ store, directories }: Device): void => {
       throw new Violation(`${id} has ${layers.length} of ${config.rootfs.diff_ids.length} layers`)
     }
     for (const address of layers) {
-      if (store.layers.get(address)?.ready !== 1) throw new Violation(`${id} stands on ${address}, which is not ready`)
+      if (store.layers.get(address)?.ready !== 1) {
+        throw new Violation(`${id} stands on ${address}, which is not ready`)
+      }
     }
   }
   for (const row of store.layers.all()) {
@@ -60,11 +62,15 @@ export const checkRest = (device: Device): void => {
     if (!ENDLESS.has(name)) throw new Violation(`${address} still waits for ${name}`)
   }
   for (const [address, { snapshot }] of loop.living()) {
-    const rests = snapshot.hasTag("settled") || (nounOf(address) === "image" && snapshot.matches("fetching"))
-    if (!rests) throw new Violation(`${address} does not come to rest: ${JSON.stringify(snapshot.value)}`)
+    const rests = snapshot.hasTag("settled")
+      || (nounOf(address) === "image" && snapshot.matches("fetching"))
+    const { value } = snapshot
+    if (!rests) throw new Violation(`${address} does not come to rest: ${JSON.stringify(value)}`)
   }
   for (const { kept, holder } of store.layers.leases()) {
-    if (loop.snapshot(holder) === undefined) throw new Violation(`${holder} is gone and still leases ${kept}`)
+    if (loop.snapshot(holder) === undefined) {
+      throw new Violation(`${holder} is gone and still leases ${kept}`)
+    }
   }
   const rows = new Set(store.layers.all().map(({ id }) => id.toString(36)))
   for (const name of directories.names("/data/overlay2")) {
@@ -74,11 +80,15 @@ export const checkRest = (device: Device): void => {
   if (unnamed.size > 0) throw new Violation(`nothing names ${[...unnamed].join(", ")}`)
   for (const id of processes.made) {
     const snapshot = loop.snapshot(`container/${id}`)
-    if (snapshot?.hasTag("running") !== true) throw new Violation(`container ${id} left its traces behind`)
+    if (snapshot?.hasTag("running") !== true) {
+      throw new Violation(`container ${id} left its traces behind`)
+    }
   }
   for (const [address, { snapshot }] of loop.living()) {
     if (nounOf(address) !== "container" || !snapshot.hasTag("running")) continue
     const process = processes.all.get(address.slice("container/".length))
-    if (process === undefined || process.exit !== null) throw new Violation(`${address} runs without a process`)
+    if (process === undefined || process.exit !== null) {
+      throw new Violation(`${address} runs without a process`)
+    }
   }
 }

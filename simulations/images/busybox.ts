@@ -38,7 +38,7 @@ const MIB = 2 ** 20
  * program's own interpreter standing for libraries, and the application's layer of 60 MB, which is
  * all that v2 changes: two regions of it, and its version. A container prints `I am v1` and stays.
  */
-export const demoImages = async (): Promise<{ readonly v1: BuiltImage; readonly v2: BuiltImage }> => ({
+export const demoImages = async (): Promise<Readonly<Record<"v1" | "v2", BuiltImage>>> => ({
   v1: await demoImage("v1"),
   v2: await demoImage("v2"),
 })

@@ -7,8 +7,8 @@ export interface CommandOptions {
 }
 
 /**
- * Runs a program to its end and answers its stdout. Throws when it fails, with the end of its stderr.
- * The program is found on PATH; arguments are a vector, never a shell's string.
+ * Runs a program to its end and answers its stdout. Throws when it fails, with the end of its
+ * stderr. The program is found on PATH; arguments are a vector, never a shell's string.
  */
 export const run = (file: string, args: readonly string[], options: CommandOptions = {}) =>
   new Promise<string>((resolve, reject) => {

@@ -29,8 +29,8 @@ const hasTables = (db: Database.Database): boolean =>
   db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'machine'").get() !== undefined
 
 /**
- * Reads the database of a data root on a copy (`scratch` is a directory for it). Throws where SQLite
- * finds it damaged; null where there is none yet.
+ * Reads the database of a data root on a copy (`scratch` is a directory for it). Throws where
+ * SQLite finds it damaged; null where there is none yet.
  */
 export const audit = (dataRoot: string, scratch: string): Audit | null => {
   const db = openCopy(dataRoot, scratch)
@@ -51,12 +51,13 @@ const auditOf = (db: Database.Database, dataRoot: string): Audit => {
     snapshot: string
   }[]
   const layers = column<number>("SELECT id FROM layer").map((id) => id.toString(36))
+  const containers = column<string>("SELECT id FROM container")
   return {
     machines: new Map(rows.map(({ address, snapshot }) => [address, JSON.parse(snapshot)])),
     images: column("SELECT id FROM image"),
     leaks: [
       ...differences("overlay2", layers, join(dataRoot, "overlay2")),
-      ...differences("containers", column("SELECT id FROM container"), join(dataRoot, "containers")),
+      ...differences("containers", containers, join(dataRoot, "containers")),
       ...differences("tmp", [], join(dataRoot, "tmp")),
       ...column<string>(`SELECT 'lease of ' || kept || ' by ' || holder FROM lease
         WHERE holder NOT IN (SELECT address FROM machine)`),

@@ -39,9 +39,9 @@ export interface Cut {
 const MIB = 2 ** 20
 
 /**
- * Attaches an image to a loop device and mounts it. Direct I/O: else the pages would be cached twice
- * and an fsync would end in the page cache of the file below. Detaching at once only marks the
- * device, so it goes by itself with its last mount.
+ * Attaches an image to a loop device and mounts it. Direct I/O: else the pages would be cached
+ * twice and an fsync would end in the page cache of the file below. Detaching at once only marks
+ * the device, so it goes by itself with its last mount.
  */
 const mountImage = async (image: string, mountPoint: string, options: string): Promise<Volume> => {
   mkdirSync(mountPoint, { recursive: true })
@@ -67,7 +67,8 @@ const mountImage = async (image: string, mountPoint: string, options: string): P
 const formatExt4 = async (image: string, sizeMiB: number): Promise<void> => {
   closeSync(openSync(image, "w"))
   truncateSync(image, sizeMiB * MIB)
-  await run("mkfs.ext4", ["-q", "-F", "-b", "4096", "-m", "1", "-E", "lazy_itable_init=0,nodiscard", image])
+  const extended = "lazy_itable_init=0,nodiscard"
+  await run("mkfs.ext4", ["-q", "-F", "-b", "4096", "-m", "1", "-E", extended, image])
 }
 
 /** Makes and mounts an ext4 of its own on the machine's own disk; removed when disposed. */
@@ -89,8 +90,9 @@ export const makeVolume = async (
 }
 
 /**
- * Makes a disk whose power can be cut: ext4 in a file on an XFS with reflinks, which lies in a sparse
- * file itself. `spaceMiB` is what the disk and all the writes to its copies may take together.
+ * Makes a disk whose power can be cut: ext4 in a file on an XFS with reflinks, which lies in a
+ * sparse file itself. `spaceMiB` is what the disk and all the writes to its copies may take
+ * together.
  */
 export const makeDisk = async (
   root: string,

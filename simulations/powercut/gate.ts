@@ -19,7 +19,9 @@ export interface GateOptions {
 }
 
 /** Opens a gate on a free port of loopback before `target`, as in `127.0.0.1:5000`. */
-export const openGate = async (target: string, { rate = Infinity }: GateOptions = {}): Promise<Gate> => {
+export const openGate = async (
+  target: string, { rate = Infinity }: GateOptions = {},
+): Promise<Gate> => {
   let sent = 0
   let dueMs = 0 // when the next byte may go
   const counted = () =>
@@ -34,8 +36,8 @@ export const openGate = async (target: string, { rate = Infinity }: GateOptions 
       },
     })
   const server = createServer((asked, answer) => {
-    const body = /\/blobs\/sha256:/.test(asked.url ?? "") && asked.method === "GET" ? counted() : null
-    forward(target, asked, answer, body)
+    const isBlob = asked.method === "GET" && /\/blobs\/sha256:/.test(asked.url ?? "")
+    forward(target, asked, answer, isBlob ? counted() : null)
   })
   server.listen(0, "127.0.0.1")
   await once(server, "listening")

@@ -1,6 +1,6 @@
 /**
- * What a client may expect of a container after a power cut: a small model of Docker's rules, fed with
- * what was asked and what was answered. It knows nothing of how the engine works.
+ * What a client may expect of a container after a power cut: a small model of Docker's rules, fed
+ * with what was asked and what was answered. It knows nothing of how the engine works.
  */
 export type Policy = "no" | "always" | "unless-stopped" | "on-failure"
 

@@ -7,8 +7,8 @@ import { endProcesses, type Rig } from "./rig.ts"
 
 /**
  * A machine, as far as a daemon can tell: a pid namespace (its end is the end of every process in
- * it, as when power fails), a mount namespace (its mounts go with it) and a boot id of its own. File
- * systems, network and kernel are this machine's.
+ * it, as when power fails), a mount namespace (its mounts go with it) and a boot id of its own.
+ * File systems, network and kernel are this machine's.
  */
 export interface Machine extends AsyncDisposable {
   /** The first program's pid, as the host counts; its exit ends the whole. 0: it has ended. */
@@ -24,8 +24,8 @@ export interface Machine extends AsyncDisposable {
 }
 
 /**
- * The namespace's init: joins the cgroup, shows the new boot id, runs the program and reaps whatever
- * is orphaned. The arguments come in as "$@"; nothing is spliced into the text.
+ * The namespace's init: joins the cgroup, shows the new boot id, runs the program and reaps
+ * whatever is orphaned. The arguments come in as "$@"; nothing is spliced into the text.
  */
 const INIT = `echo $$ > "$1"/cgroup.procs; mount --bind "$2" /proc/sys/kernel/random/boot_id
 test "$3" = host || ip link set lo up

@@ -2,7 +2,7 @@ import type { Finding } from "./scenario.ts"
 
 const MIB = 2 ** 20
 
-/** The summary of a run: how many cuts of each kind, what was fetched again, how to run it again. */
+/** What a run came to: cuts of each kind, what was fetched again, how to run it again. */
 export const report = (findings: readonly Finding[], replay: readonly string[]): string => {
   const kinds = [...new Set(findings.map(({ kind }) => kind))].toSorted()
   const rows = kinds.map((kind) => {

@@ -33,8 +33,8 @@ export interface Draft {
 }
 
 /**
- * Revives the engine on a cut's copy, lets `judge` write down what it finds, ends the engine, and looks
- * for what has been left behind. Whatever is thrown on the way is a violation.
+ * Revives the engine on a cut's copy, lets `judge` write down what it finds, ends the engine, and
+ * looks for what has been left behind. Whatever is thrown on the way is a violation.
  */
 export const examine = async (
   rig: Rig,
@@ -112,7 +112,7 @@ export class Cutter<Known> {
     }
   }
 
-  /** Cuts at some of the moments at which the journal is written: `share` of them, as it is then. */
+  /** Cuts at some of the moments at which the journal is written: `share` of them, as of then. */
   watchJournal(share: () => number): Disposable {
     const dataRoot = dataRootOf(this.#disk.mountPoint)
     mkdirSync(dataRoot, { recursive: true })
@@ -169,8 +169,8 @@ export const revive = async (rig: Rig, cut: Cut, name: string): Promise<Revived>
 }
 
 /**
- * Waits until nothing is left to do: what follows an answer (a removed container's files) is work as
- * well. A copy of a database that is being written may be torn; then the next look decides. What
+ * Waits until nothing is left to do: what follows an answer (a removed container's files) is work
+ * as well. A copy of a database that is being written may be torn; then the next look decides. What
  * never comes to rest is for the audit to name.
  */
 const atRest = async (dataRoot: string, scratch: string): Promise<void> => {
@@ -185,7 +185,7 @@ const atRest = async (dataRoot: string, scratch: string): Promise<void> => {
   }
 }
 
-/** Every image the engine shows, read to the last byte; answers their IDs. Throws what is damaged. */
+/** Reads every image the engine shows, to the last byte. Answers their IDs; throws on damage. */
 export const verifyImages = async (socket: string): Promise<readonly string[]> => {
   const ids: string[] = []
   for (const { Id } of await images(socket)) {

@@ -40,9 +40,9 @@ const readFile = async (body: AsyncIterable<Buffer>, isSmall: boolean): Promise<
 }
 
 /**
- * Reads an archive of one image, as `docker save` writes it, and checks every byte of it: each layer's
- * tar hashes to the diff ID that the config names, and the config to the image ID. Throws what is
- * wrong. Nothing is kept but small files and digests.
+ * Reads an archive of one image, as `docker save` writes it, and checks every byte of it: each
+ * layer's tar hashes to the diff ID that the config names, and the config to the image ID. Throws
+ * what is wrong. Nothing is kept but small files and digests.
  */
 export const verifyArchive = async (archive: Readable): Promise<Verified> => {
   const files = new Map<string, File>()

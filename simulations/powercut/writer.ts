@@ -3,8 +3,8 @@ import { join } from "node:path"
 
 /**
  * A plain program to prove the rig on: writes one file after another into a directory and says on
- * stdout when one is kept, `3\n` for `file-3`. With `fsync` it keeps its word (file, then directory);
- * without, it is the careless program that a power cut is known to punish.
+ * stdout when one is kept, `3\n` for `file-3`. With `fsync` it keeps its word (file, then
+ * directory); without, it is the careless program that a power cut is known to punish.
  *
  *   node writer.ts DIRECTORY fsync|careless
  */

@@ -13,7 +13,7 @@ export interface Run {
   readonly steps: number
 }
 
-/** Steps of an idle engine until it must stand still, in simulated time: back-offs end at a minute. */
+/** Simulated time until a healed engine must stand still: its back-offs end at a minute. */
 const HEALING_MS = 40 * 60 * 1000
 const BOOT_STEPS = 20_000
 

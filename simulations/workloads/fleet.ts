@@ -27,7 +27,7 @@ export const noPromises = (): Promises => ({
 
 const POLICIES = ["no", "no", "always", "on-failure", "unless-stopped"] as const
 
-/** Clients of a device: each call asks for one thing that a supervisor or a person might ask for. */
+/** Clients of a device: each call asks for one thing, as a supervisor or a person might. */
 export class Fleet {
   readonly promises: Promises
   readonly #device: Device

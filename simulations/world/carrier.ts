@@ -154,7 +154,9 @@ export class SimCarrier {
     const work = Effect.gen(function*() {
       let offset = job.checkpoint === null ? 0 : decode(job.checkpoint)
       const there = directories.at(directory)?.offset ?? 0
-      if (offset > there) throw new Violation(`${job.job}: checkpoint ${offset}, on the disk ${there}`)
+      if (offset > there) {
+        throw new Violation(`${job.job}: checkpoint ${offset}, on the disk ${there}`)
+      }
       let kept = offset
       directories.write(directory, { offset, whole: false })
       while (offset < size) {

@@ -31,7 +31,7 @@ export type Services =
 
 const PATHS = pathsOf("/data", "/exec")
 
-/** The loop, with an eye on each command it carries out: its row must be on the disk for certain. */
+/** The loop, with an eye on each command it carries out: its row must be certain on the disk. */
 class WatchedLoop extends LoopBody {
   #check: (order: Order, name: string) => void = () => {}
 
@@ -54,7 +54,8 @@ class WatchedLoop extends LoopBody {
 
 /**
  * A device with its power switch: the real machines, loop, hands and SQL over a simulated disk,
- * registry, kernel and clock. `kill` is SIGKILL to the engine; `cut` takes the power from everything.
+ * registry, kernel and clock. `kill` is SIGKILL to the engine; `cut` takes the power from
+ * everything.
  */
 export class Device {
   readonly time: Time
@@ -122,7 +123,10 @@ export class Device {
   }
 
   /** A client's request to the engine as it runs now: it ends with the engine, unanswered. */
-  ask<A, E>(request: Effect.Effect<A, E, Services>, answered: (answer: A | undefined) => void): void {
+  ask<A, E>(
+    request: Effect.Effect<A, E, Services>,
+    answered: (answer: A | undefined) => void,
+  ): void {
     const asking = Effect.matchCause(request, {
       onSuccess: answered,
       onFailure: () => answered(undefined),
@@ -197,7 +201,8 @@ export class Device {
       })
       return loop.watch((order, name) => {
         if (order.id <= this.database.certainCommand) return
-        this.#fail(new Violation(`${name} of ${order.address} was carried out before it was durable`))
+        const what = `${name} of ${order.address}`
+        this.#fail(new Violation(`${what} was carried out before it was durable`))
       })
     })
   }

@@ -18,10 +18,11 @@ export interface Broken {
 }
 
 /**
- * SQLite on a simulated disk: real SQL over memory. An outer transaction is the prefix that the disk
- * holds for certain; each commit is one more savepoint on top. A sync makes them all certain. A power
- * cut keeps the certain prefix and, by chance, some of the commits after it, in their order: exactly
- * what a write-ahead log keeps. Survivable because nothing was promised or done before its sync.
+ * SQLite on a simulated disk: real SQL over memory. An outer transaction is the prefix that the
+ * disk holds for certain; each commit is one more savepoint on top. A sync makes them all certain.
+ * A power cut keeps the certain prefix and, by chance, some of the commits after it, in their
+ * order: exactly what a write-ahead log keeps. Survivable because nothing was promised or done
+ * before its sync.
  */
 export class SimDatabase extends Database {
   /** Commits that are not certain yet. */
@@ -55,7 +56,7 @@ export class SimDatabase extends Database {
     this.certainCommand = row?.seq ?? 0
   }
 
-  /** The power fails: of the uncertain commits the first `kept` stay. Answers how many there were. */
+  /** The power fails: the first `kept` uncertain commits stay. Answers how many there were. */
   cut(time: Time): number {
     const uncertain = this.#stacked
     const kept = time.between(0, uncertain + 1)

@@ -75,6 +75,11 @@ export interface Seen {
   status: number
 }
 
+interface Manifest {
+  readonly mediaType: string
+  readonly bytes: Uint8Array
+}
+
 interface Blob {
   readonly size: number
   readonly bytes: Uint8Array | null
@@ -90,7 +95,7 @@ export class EmbeddedRegistry {
   readonly #server: Server
   readonly #auth: Auth
   readonly #blobs = new Map<string, Blob>()
-  readonly #manifests = new Map<string, { readonly mediaType: string; readonly bytes: Uint8Array }>()
+  readonly #manifests = new Map<string, Manifest>()
   readonly #faults: { readonly fault: Fault; left: number }[] = []
   readonly #tokens = new Set<string>()
   readonly #sockets = new Set<Socket>()
@@ -243,8 +248,8 @@ export class EmbeddedRegistry {
       }
       return json(response, 401, { details: "incorrect username or password" })
     }
-    const token = `token-${++this.#tokensMade}-${url.searchParams.get("scope") ?? form.get("scope")}`
-      .replaceAll(/[^\w-]/g, "-")
+    const scope = url.searchParams.get("scope") ?? form.get("scope")
+    const token = `token-${++this.#tokensMade}-${scope}`.replaceAll(/[^\w-]/g, "-")
     this.#tokens.add(token)
     json(response, 200, { token, access_token: token, expires_in: auth.lifeS ?? 300 })
   }

@@ -1,5 +1,11 @@
 import * as Effect from "effect/Effect"
-import { type Exit, RunFault, type Runtime, StartFault, type Started } from "../../src/kernel/runtime.ts"
+import {
+  type Exit,
+  RunFault,
+  type Runtime,
+  StartFault,
+  type Started,
+} from "../../src/kernel/runtime.ts"
 import type { Weather } from "./carrier.ts"
 import { Violation } from "./disk.ts"
 import { Life, type Time } from "./time.ts"
@@ -70,6 +76,16 @@ export class SimProcesses {
       this.end(process, { exitCode, oomKilled: false }))
   }
 
+  freeze(id: string, frozen: boolean): void {
+    const process = this.all.get(id)
+    if (process === undefined) return
+    process.frozen = frozen
+    const { pending } = process
+    if (frozen || pending === null) return
+    process.pending = null
+    this.signal(process, pending)
+  }
+
   /** The power fails: nothing of the kernel is left. */
   cut(): void {
     this.#life.alive = false
@@ -101,16 +117,6 @@ export const simRuntime = (
     const process = processes.all.get(id)
     return process?.pid === pid ? process : undefined
   }
-  const freeze = (id: string, frozen: boolean) =>
-    step(() => {
-      const process = processes.all.get(id)
-      if (process === undefined) return
-      process.frozen = frozen
-      const { pending } = process
-      if (frozen || pending === null) return
-      process.pending = null
-      processes.signal(process, pending)
-    })
 
   return {
     start: ({ id, home }) =>
@@ -139,8 +145,8 @@ export const simRuntime = (
         const process = find(id, started)
         if (process !== undefined && process.exit === null) processes.signal(process, signal)
       }),
-    freeze: (id) => freeze(id, true),
-    thaw: (id) => freeze(id, false),
+    freeze: (id) => step(() => processes.freeze(id, true)),
+    thaw: (id) => step(() => processes.freeze(id, false)),
     clean: (id) =>
       step(() => {
         const process = processes.all.get(id)

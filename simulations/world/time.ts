@@ -28,9 +28,9 @@ interface Sleep {
 
 /**
  * Time and chance of one simulated world. Whatever is ready runs in an order that the seed chooses;
- * time moves only when nothing is ready. What belongs to a life that has ended never runs again: that
- * is what a killed process leaves of its memory. Monotonic and wall clock are apart, so that the
- * wall clock can be set without time passing.
+ * time moves only when nothing is ready. What belongs to a life that has ended never runs again:
+ * that is what a killed process leaves of its memory. Monotonic and wall clock are apart, so that
+ * the wall clock can be set without time passing.
  */
 export class Time {
   readonly random: () => number

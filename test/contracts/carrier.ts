@@ -88,7 +88,11 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
       platform: null,
       retrying: () => {},
     })
-    const jobOf = (layer: WorldLayer, directory: string, more: Partial<FetchJob> = {}): FetchJob => ({
+    const jobOf = (
+      layer: WorldLayer,
+      directory: string,
+      more: Partial<FetchJob> = {},
+    ): FetchJob => ({
       job: `layer/${layer.diffId}`,
       diffId: layer.diffId,
       bottom: true,
@@ -103,7 +107,10 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
       test("by tag and by digest: what the registry holds", async () => {
         const image = await world.put([1000])
         const [byTag, byDigest] = await run((carrier) =>
-          Effect.all([carrier.resolve(resolveOf(image)), carrier.resolve(resolveOf(image, image.digest))])
+          Effect.all([
+            carrier.resolve(resolveOf(image)),
+            carrier.resolve(resolveOf(image, image.digest)),
+          ])
         )
         expect(byTag).toMatchObject({
           imageId: image.imageId,
@@ -121,7 +128,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
     })
 
     describe("fetch", () => {
-      test("answers what the layer holds, once it is on the disk; and again from nothing", async () => {
+      test("answers what the layer holds, once on the disk; and again from nothing", async () => {
         const image = await world.put([100_000])
         const layer = image.layers[0]!
         const directory = world.directory()
@@ -173,7 +180,8 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
       })
       test("another diff ID than the config names is a mismatch", async () => {
         const image = await world.put([1000])
-        const job = jobOf(image.layers[0]!, world.directory(), { diffId: `sha256:${"0".repeat(64)}` })
+        const diffId = `sha256:${"0".repeat(64)}`
+        const job = jobOf(image.layers[0]!, world.directory(), { diffId })
         const fault = await run((carrier) => Effect.flip(carrier.fetch(job, keeper(new Map()))))
         expect(fault.reason).toBe("digestMismatch")
       })
@@ -188,7 +196,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
     })
 
     describe("checkpoints", () => {
-      test("come at the latest every 8 MiB, for all in flight together, one at a time", async () => {
+      test("come every 8 MiB at the latest, for all in flight, one at a time", async () => {
         const image = await world.put([11 * MIB, 12 * MIB])
         const batches: (readonly string[])[] = []
         let open = 0
@@ -239,7 +247,9 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
         const image = await world.put([20 * MIB])
         const layer = image.layers[0]!
         const [straight, broken] = [world.directory(), world.directory()]
-        const whole = await run((carrier) => carrier.fetch(jobOf(layer, straight), keeper(new Map())))
+        const whole = await run((carrier) =>
+          carrier.fetch(jobOf(layer, straight), keeper(new Map()))
+        )
         const before = world.sent()
         const states: States = new Map()
         let kept = 0
@@ -257,7 +267,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
         expect(await world.tree(broken)).toEqual(await world.tree(straight))
         expect(world.sent() - before).toBeLessThan(layer.source.size + 16 * MIB)
       })
-      test("an old one will do as well, and one that cannot be read means starting over", async () => {
+      test("an old one will do as well; one that cannot be read means starting over", async () => {
         const image = await world.put([18 * MIB])
         const layer = image.layers[0]!
         const directory = world.directory()
@@ -265,7 +275,9 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
         const watch: Watch = {
           ...keeper(new Map()),
           checkpoint: (kept) =>
-            Effect.sync(() => void states.push(new Map(kept.map(({ job, state }) => [job, state])))),
+            Effect.sync(() => {
+              states.push(new Map(kept.map(({ job, state }) => [job, state])))
+            }),
         }
         const whole = await run((carrier) => carrier.fetch(jobOf(layer, directory), watch))
         const tree = await world.tree(directory)

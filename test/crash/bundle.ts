@@ -6,8 +6,8 @@ import { build } from "esbuild"
 const ROOT = join(import.meta.dirname, "../..")
 
 /**
- * Bundles the crashing daemon and its child as scripts/build.ts does the real ones, so that starting
- * one a hundred times takes no time. Answers the words that run it; removed when disposed.
+ * Bundles the crashing daemon and its child as scripts/build.ts does the real ones, so that
+ * starting one a hundred times takes no time. Answers the words that run it; removed when disposed.
  */
 export const bundled = async (): Promise<{ program: readonly string[] } & Disposable> => {
   const cache = join(ROOT, "node_modules/.cache") // packages are looked for beside it

@@ -8,7 +8,14 @@ import { verifyImages, waitFor } from "../../simulations/powercut/scenario.ts"
 import { putImage } from "../../simulations/world/image-maker.ts"
 import { EmbeddedRegistry } from "../../simulations/world/registry.ts"
 import { pidsOf, readCgroups } from "../../src/kernel/cgroups.ts"
-import { type Corner, type Engine, openCorner, othersIn, placeOf, whyNoEngine } from "../e2e/engine.ts"
+import {
+  type Corner,
+  type Engine,
+  openCorner,
+  othersIn,
+  placeOf,
+  whyNoEngine,
+} from "../e2e/engine.ts"
 import { noise, tarball } from "../layers/tarballs.ts"
 import { bundled } from "./bundle.ts"
 import { type Step, storiesOf, type Story } from "./stories.ts"
@@ -176,7 +183,8 @@ describe.skipIf(whyNoEngine() !== null)("killed at any commit", () => {
     stack.defer(() => registry.close())
   })
   test.each(storiesOf("", "").map(({ name }) => name))("%s", async (name) => {
-    const story = storiesOf(`${registry.host}/app:1`, `${registry.host}/app:small`).find((one) => one.name === name)!
+    const stories = storiesOf(`${registry.host}/app:1`, `${registry.host}/app:small`)
+    const story = stories.find((one) => one.name === name)!
     await prepare(story)
     const { count, end } = await undisturbed(story)
     const deaths = Array.from({ length: count }, (_, index) => index + 1)

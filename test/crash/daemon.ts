@@ -9,8 +9,8 @@ import { Wal } from "../../src/kernel/wal.ts"
  * The daemon, ended by SIGKILL at a chosen commit: CRASH_AT says at which sync of the log, counted
  * from 1, and CRASH_WAY how much of it the disk has.
  *
- * `kept`: right after the sync, before the loop hears of it. What was committed is there, and nothing
- * has been done about it.
+ * `kept`: right after the sync, before the loop hears of it. What was committed is there, and
+ * nothing has been done about it.
  * `lost`: before the sync, and what was committed since the last one is cut off the log, as a disk
  * may after a power cut. So whatever has been done about it would be found out.
  *

@@ -77,7 +77,7 @@ interface Inspected {
   readonly State: { readonly Status: string; readonly ExitCode: number }
 }
 
-/** Throws unless a container is found in one of these states: `running`, `exited 3`, `absent` … */
+/** Throws unless a container is in one of these states: `running`, `exited 3`, `absent` … */
 const isIn = (name: string, states: readonly string[]) => async (socket: string) => {
   const answer = await ask(socket, "GET", `/containers/${name}/json`)
   const text = await textOf(answer)
@@ -145,7 +145,12 @@ const removing = ({ name }: Part): Step => ({
   holds: isIn(name, ["absent"]),
 })
 
-const short: Part = { name: "short", script: "echo all is well; exit 3", code: 3, said: "all is well" }
+const short: Part = {
+  name: "short",
+  script: "echo all is well; exit 3",
+  code: 3,
+  said: "all is well",
+}
 const long: Part = {
   name: "long",
   script: "trap 'echo bye; exit 4' TERM; echo up; while :; do sleep 0.05; done",

@@ -20,7 +20,7 @@ export const whyNoEngine = (): string | null => {
   return why
 }
 
-/** A corner of this machine where engines run as they would on a device, and nothing outlives it. */
+/** A corner of this machine where engines run as on a device, and which nothing outlives. */
 export interface Corner extends AsyncDisposable {
   readonly rig: Rig
   readonly root: string
@@ -81,7 +81,7 @@ export const placeOf = ({ root, cgroup }: Rig, name: string, dataRoot?: string):
   }
 }
 
-/** Opens a corner. Its name begins `be-rig-`; what a killed run left is cleared away by the next. */
+/** Opens a corner. Its name begins `be-rig-`; what a killed run left, the next clears away. */
 export const openCorner = async (): Promise<Corner> => {
   const rig = await openRig()
   return {
@@ -104,7 +104,9 @@ const JOIN = `echo $$ > "$1"/cgroup.procs; shift; exec "$@"`
 /** Starts a daemon; returns once it answers, or has ended without ever doing so. */
 const start = async (rig: Rig, options: EngineOptions): Promise<Engine> => {
   const place = placeOf(rig, options.name, options.dataRoot)
-  for (const path of [join(rig.root, options.name), place.cgroup]) mkdirSync(path, { recursive: true })
+  for (const path of [join(rig.root, options.name), place.cgroup]) {
+    mkdirSync(path, { recursive: true })
+  }
   const logPath = join(rig.root, options.name, "log")
   const log = openSync(logPath, "a")
   const child = spawn("sh", [

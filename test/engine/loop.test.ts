@@ -61,7 +61,7 @@ const runHands = (done: string[], exit: (order: Order) => Effect.Effect<any>): H
 })
 const exits = () => Effect.succeed({ type: "exited", exitCode: 3, oomKilled: false, ranMs: 1 })
 
-test("a life from create to removed leaves nothing but its journal", () => run(Effect.gen(function*() {
+test("a life from create to removed leaves only its journal", () => run(Effect.gen(function*() {
   const { loop, store } = yield* open(runHands([], exits))
   addImage(store)
   yield* loop.ask("container/c", create("c", true), () => true)
@@ -94,7 +94,7 @@ test("a refused request leaves no trace", () => run(Effect.gen(function*() {
   expect(loop.snapshot("container/d")).toBeUndefined()
 })))
 
-test("nothing is carried out or answered before the log is durable", () => run(Effect.gen(function*() {
+test("nothing is done or answered before the log is durable", () => run(Effect.gen(function*() {
   const done: string[] = []
   let release = () => {}
   const sync = Effect.callback<void>((resume) => { release = () => resume(Effect.void) })
@@ -117,12 +117,13 @@ test("nothing is carried out or answered before the log is durable", () => run(E
   expect(done).toEqual(["start first"])
 })))
 
-test("open commands are carried out again after a crash, timers go on", () => run(Effect.gen(function*() {
+test("after a crash open commands are done again, timers go on", () => run(Effect.gen(function*() {
   const done: string[] = []
   const first = yield* open(runHands(done, () => Effect.never))
   addImage(first.store)
   yield* first.loop.ask("container/c", create("c"), () => true)
-  yield* first.loop.ask("container/c", { type: "start" }, (t) => t.event.type === "started" || undefined)
+  yield* first.loop.ask("container/c", { type: "start" }, (t) =>
+    t.event.type === "started" || undefined)
   yield* Effect.forkChild(first.loop.ask("container/c", { type: "stop", graceMs: 60 }, () => true))
   yield* Effect.sleep(10)
   first.store.db.close() // the process is gone: its memory with it
@@ -130,7 +131,8 @@ test("open commands are carried out again after a crash, timers go on", () => ru
   const signals: unknown[] = []
   const second = yield* open({
     ...runHands(done, () => Effect.never),
-    "run.signal": short(({ params, attempt }) => Effect.sync(() => { signals.push([params.signal, attempt]) })),
+    "run.signal": short(({ params, attempt }) =>
+      Effect.sync(() => void signals.push([params.signal, attempt]))),
   })
   expect(second.loop.openCommands().map((one) => one.name)).toEqual(["run.wait"])
   expect(second.loop.armedTimers().length).toBe(1)

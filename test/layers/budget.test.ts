@@ -118,7 +118,7 @@ describe("the budget", () => {
       expect(yield* a.take(1)).toBe(true)
     })))
 
-  test("a layer that ends gives its place up, but its bytes count until a later checkpoint is kept", () =>
+  test("a layer that ends leaves, but its bytes count until a later checkpoint is kept", () =>
     run(Effect.gen(function*() {
       const { sent, budget, member } = setup()
       const [a, b] = [member(1), member(2)]

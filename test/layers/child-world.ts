@@ -26,7 +26,8 @@ export async function randomTar(bytes: number): Promise<Buffer> {
   }
   for (let at = 0, index = 0; at < bytes; at += 1 << 20, index += 1) {
     const name = `d${index % 7}/file-${index}`
-    pack.entry({ name, mtime: new Date(1e12 + index), mode: 0o640 }, randomBytes(Math.min(bytes - at, 1 << 20)))
+    const content = randomBytes(Math.min(bytes - at, 1 << 20))
+    pack.entry({ name, mtime: new Date(1e12 + index), mode: 0o640 }, content)
   }
   pack.finalize()
   return Buffer.concat(await Array.fromAsync(pack as AsyncIterable<Buffer>))
@@ -127,7 +128,15 @@ export async function linuxWorld(
       imageId: image.imageId,
       layers: image.layers.map(({ diffId, digest, size, mediaType }, index) => ({
         diffId,
-        source: { kind: "registry", host: registry.host, repository, digest, size, mediaType, urls: [] },
+        source: {
+          kind: "registry",
+          host: registry.host,
+          repository,
+          digest,
+          size,
+          mediaType,
+          urls: [],
+        },
         tarBytes: tars[index]!.length,
       })),
     }

@@ -6,7 +6,9 @@ const create = (restart = "no", autoRemove = false, retries = 0) => ({
 })
 const start = { type: "start" }
 const started = { type: "started", pid: 7, startTicks: 1, row: {} }
-const exited = (exitCode: number, ranMs = 5) => ({ type: "exited", exitCode, oomKilled: false, ranMs })
+const exited = (exitCode: number, ranMs = 5) => ({
+  type: "exited", exitCode, oomKilled: false, ranMs,
+})
 const cleaned = { type: "cleaned" }
 const deleted = { type: "deleted" }
 const up = [start, started]
@@ -115,11 +117,14 @@ describe("container", () => {
   })
 
   test("a stop tells, waits, and kills; each asked for once", () => {
-    const { lines } = walk("container", [create(), ...up, { type: "stop", graceMs: 250 }, grace, exited(137), cleaned])
+    const stop = { type: "stop", graceMs: 250 }
+    const { lines } = walk("container", [create(), ...up, stop, grace, exited(137), cleaned])
     expect(lines.slice(3)).toEqual([
       'stop -> running.stopping: run.signal{"signal":"stop"}, +grace=250ms',
-      'xstate.after.grace.container.running.stopping -> running.stopping: run.signal{"signal":"kill"}',
-      'exited -> cleaning: store.containerExited{"exitCode":137,"oomKilled":false,"cause":""}, run.clean, -grace',
+      "xstate.after.grace.container.running.stopping -> running.stopping: " +
+      'run.signal{"signal":"kill"}',
+      'exited -> cleaning: store.containerExited{"exitCode":137,"oomKilled":false,"cause":""}, ' +
+      "run.clean, -grace",
       "cleaned -> exited",
     ])
   })

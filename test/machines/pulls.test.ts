@@ -8,7 +8,9 @@ const resolved = {
   layers: [{ address: "layer/a.bottom", source }, { address: "layer/b", source }],
 }
 const ready = (from: string) => ({ type: "layerReady", from })
-const failed = (from: string, reason: string) => ({ type: "layerFailed", from, reason, cause: "why" })
+const failed = (from: string, reason: string) => ({
+  type: "layerFailed", from, reason, cause: "why",
+})
 
 describe("image", () => {
   test("a pull leases and wants every layer, and shows the image with the last", () => {
@@ -74,7 +76,8 @@ describe("layer", () => {
     expect(lines[2]).toContain('{"to":"image/1","event":{"type":"layerReady"}},{"to":"image/2"')
   })
   test("the last one to leave parks it, the first does not", () => {
-    const { lines } = walk("layer", [want("image/1"), want("image/2"), unwant("image/1"), unwant("image/2")])
+    const wanted = [want("image/1"), want("image/2")]
+    const { lines } = walk("layer", [...wanted, unwant("image/1"), unwant("image/2")])
     expect(lines[2]).toBe("unwant -> fetching")
     expect(lines[3]).toBe('unwant -> parked: loop.cancel{"command":"layer.fetch"}')
   })

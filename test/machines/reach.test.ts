@@ -1,4 +1,9 @@
-import { type AnyMachineSnapshot, type AnyStateMachine, type AnyStateNode, createActor } from "xstate"
+import {
+  type AnyMachineSnapshot,
+  type AnyStateMachine,
+  type AnyStateNode,
+  createActor,
+} from "xstate"
 import { getShortestPaths } from "xstate/graph"
 import { expect, test } from "vitest"
 import { CATALOG } from "../../machines/catalog.ts"
@@ -25,20 +30,22 @@ const EVENTS: Readonly<Record<string, readonly { readonly type: string }[]>> = {
     { type: "layerFailed", from: "layer/a", ...failure },
   ] as { type: string }[],
   layer: [
-    { type: "want", source, from: "image/i" }, { type: "unwant", from: "image/i" }, { type: "drop" },
+    { type: "want", source, from: "image/i" }, { type: "unwant", from: "image/i" },
     { type: "fetched", bytes: 1, tarBytes: 1, entries: 1 }, { type: "fetchFailed", ...failure },
-    { type: "dropped" }, { type: "dropFailed", cause: "why" },
+    { type: "drop" }, { type: "dropped" }, { type: "dropFailed", cause: "why" },
   ] as { type: string }[],
   container: [
-    { type: "create", terms, row: {} }, { type: "create", terms: { ...terms, autoRemove: true }, row: {} },
+    { type: "create", terms, row: {} },
+    { type: "create", terms: { ...terms, autoRemove: true }, row: {} },
     { type: "start" }, { type: "stop", graceMs: 1 }, { type: "restart", graceMs: 1 },
     { type: "kill", signal: "SIGKILL", last: true }, { type: "pause" }, { type: "resume" },
-    { type: "rename", name: "n" }, { type: "update", terms, row: {} }, { type: "remove", force: true },
-    { type: "boot" }, { type: "started", pid: 1, startTicks: 1, row: {} },
+    { type: "rename", name: "n" }, { type: "update", terms, row: {} },
+    { type: "remove", force: true }, { type: "boot" },
+    { type: "started", pid: 1, startTicks: 1, row: {} },
     { type: "startFailed", exitCode: 127, cause: "why" },
-    { type: "exited", exitCode: 1, oomKilled: false, ranMs: 1 }, { type: "frozen" }, { type: "thawed" },
-    { type: "killed" }, { type: "killLost" }, { type: "cleaned" }, { type: "deleted" },
-    { type: "deleteFailed", cause: "why" },
+    { type: "exited", exitCode: 1, oomKilled: false, ranMs: 1 },
+    { type: "frozen" }, { type: "thawed" }, { type: "killed" }, { type: "killLost" },
+    { type: "cleaned" }, { type: "deleted" }, { type: "deleteFailed", cause: "why" },
   ] as { type: string }[],
 }
 

@@ -13,24 +13,27 @@ export interface Walked {
   readonly lines: readonly string[]
 }
 
-/** Walks a machine as the loop does: refuse, transition, and revive from JSON between any two events. */
+/** Walks a machine as the loop does: refuse, transition, revive from JSON between two events. */
 export const walk = (noun: Noun, events: readonly AnyEvent[]): Walked => {
   const definition = definitionOf(noun)
   let snapshot = newborn(definition)
   const lines = events.map((event) => {
     const { version } = definition
+    const before = wordOf(snapshot.value)
     const revived = thaw(definition, { snapshot: freeze(definition, snapshot), version })
-    if (revived === undefined) throw new Error(`${noun} cannot be revived from ${wordOf(snapshot.value)}`)
+    if (revived === undefined) throw new Error(`${noun} cannot be revived from ${before}`)
     if (!revived.can(event)) return `${event.type} -> refused`
     const [after, actions] = transition(definition.machine as AnyStateMachine, revived, event)
     snapshot = after as AnyMachineSnapshot
     const { commands, timers } = asked(actions)
     const told = [
-      ...commands.map(({ type, params }) => params === undefined ? type : type + JSON.stringify(params)),
+      ...commands.map(({ type, params }) =>
+        params === undefined ? type : type + JSON.stringify(params)),
       ...timers.map((timer) =>
         "set" in timer ? `+${name(timer.set)}=${timer.delayMs}ms` : `-${name(timer.cancel)}`),
     ]
-    return `${event.type} -> ${wordOf(after.value)}${told.length === 0 ? "" : `: ${told.join(", ")}`}`
+    const step = `${event.type} -> ${wordOf(after.value)}`
+    return told.length === 0 ? step : `${step}: ${told.join(", ")}`
   })
   return { state: wordOf(snapshot.value), snapshot, lines }
 }

@@ -70,9 +70,10 @@ describe.skipIf(process.getuid?.() !== 0)("the power-cut disk", () => {
     const first = await powerOn(rig, "first", { argv })
     while (first.log() === "") await sleep(5)
     await first.cut()
-    const second = await powerOn(rig, "second", { argv: ["cat", "/proc/sys/kernel/random/boot_id"] })
+    const bootId = "/proc/sys/kernel/random/boot_id"
+    const second = await powerOn(rig, "second", { argv: ["cat", bootId] })
     expect(await second.ended).toBe(0)
-    const host = readFileSync("/proc/sys/kernel/random/boot_id", "utf8")
+    const host = readFileSync(bootId, "utf8")
     expect(new Set([first.log(), second.log(), host]).size).toBe(3)
     expect(existsSync(join(rig.cgroup, "first"))).toBe(false)
   })

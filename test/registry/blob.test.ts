@@ -92,7 +92,8 @@ describe("a blob", () => {
   test("longer than the manifest says: refused, or cut where no length was announced", async () => {
     const registry = await start()
     const digest = registry.addBlob(bytes)
-    expect(await faultOf(read(registry, digest, { size: 1000 }))).toMatchObject({ reason: "damaged" })
+    const fault = await faultOf(read(registry, digest, { size: 1000 }))
+    expect(fault).toMatchObject({ reason: "damaged" })
     registry.inject({ on: "blob", misdeed: { do: "chunked" } })
     const cut = createHash("sha256").update(bytes.subarray(0, 1000)).digest("hex")
     expect(await run(read(registry, digest, { size: 1000 }))).toBe(cut)
@@ -152,7 +153,7 @@ describe("redirects", () => {
   })
 })
 
-test("foreign urls are asked first, without credentials; the registry has the last word", async () => {
+test("foreign urls are asked first, without credentials; the registry comes last", async () => {
   const [foreign, registry] = [await start(), await start()]
   const digest = foreign.addBlob(bytes)
   registry.addBlob(bytes)
@@ -167,7 +168,7 @@ test("foreign urls are asked first, without credentials; the registry has the la
   expect(registry.bytesSent(digest)).toBeLessThanOrEqual(600_000)
 })
 
-test("a reader that nobody asks takes no more from the registry than the kernel holds", async () => {
+test("a reader that nobody asks takes no more from a registry than the kernel holds", async () => {
   const registry = await start()
   const large = randomBytes(32 * 1024 * 1024)
   const digest = registry.addBlob(large)

@@ -79,7 +79,9 @@ describe("manifests", () => {
         times: 1,
         misdeed: { do: "answer", status: 200, headers, body },
       })
-      const fault = await faultOf((client) => client.document(access(registry.host), "team/app", "1"))
+      const fault = await faultOf((client) =>
+        client.document(access(registry.host), "team/app", "1")
+      )
       expect(fault).toMatchObject({ reason: "unsupported", passing: false })
     }
   })
@@ -150,7 +152,8 @@ describe("authentication", () => {
     const wrong = await faultOf(pull(host, { username: "jo", password: "wrong" }))
     expect(wrong).toMatchObject({ reason: "unauthorized", passing: false })
     expect(wrong.cause).toMatch(/unauthorized: incorrect username or password$/)
-    expect(await faultOf(pull(host, null))).toMatchObject({ reason: "unauthorized", passing: false })
+    const anonymous = await faultOf(pull(host, null))
+    expect(anonymous).toMatchObject({ reason: "unauthorized", passing: false })
     const dead = await faultOf(pull(host, { registryToken: "dead" }))
     expect(dead).toMatchObject({ reason: "unauthorized", passing: false })
   })

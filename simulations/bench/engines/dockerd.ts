@@ -13,5 +13,6 @@ export const dockerd: Engine = {
     "--storage-driver", "overlay2",
     ...(place.bridge ? [] : ["--bridge", "none", "--iptables=false"]),
   ],
-  missing: async () => (await has("dockerd")) ? null : "dockerd is missing: apt-get install docker.io",
+  missing: async () =>
+    (await has("dockerd")) ? null : "dockerd is missing: apt-get install docker.io",
 }
