@@ -3,7 +3,6 @@ import { once } from "node:events"
 import type { AddressInfo } from "node:net"
 import { Transform } from "node:stream"
 import { pipeline } from "node:stream/promises"
-import { setTimeout as sleep } from "node:timers/promises"
 
 /** A reverse proxy before a registry that counts the bytes of blobs it sends. */
 export interface Gate extends AsyncDisposable {
@@ -32,7 +31,7 @@ export const openGate = async (
         dueMs = Math.max(dueMs, performance.now()) + (chunk.length / rate) * 1000
         const waitMs = dueMs - performance.now()
         if (waitMs < 5) done(null, chunk)
-        else sleep(waitMs).then(() => done(null, chunk))
+        else setTimeout(done, waitMs, null, chunk)
       },
     })
   const server = createServer((asked, answer) => {

@@ -69,7 +69,7 @@ export class Device {
   #boots = 0
   #context: Context.Context<Services> | undefined
   /** What went wrong where nobody could throw it to us. */
-  violation: unknown
+  violation: Error | undefined
 
   constructor(time: Time, broken: Broken) {
     this.time = time
@@ -147,7 +147,7 @@ export class Device {
   }
 
   #fail(cause: unknown): void {
-    this.violation ??= cause
+    this.violation ??= cause instanceof Error ? cause : new Violation(String(cause), { cause })
   }
 
   #world(store: StoreBody, boot: number): Layer.Layer<Services> {

@@ -65,9 +65,10 @@ const seen = async ({ place: { socket } }: Engine): Promise<unknown> => {
   const containers = await askJson<{ Names: string[]; State: string; Status: string }[]>(
     socket, "GET", "/containers/json?all=1")
   return {
-    images: (await images(socket)).map(({ Id, RepoTags }) => [Id, ...(RepoTags ?? [])]).toSorted(),
+    images: (await images(socket))
+      .map(({ Id, RepoTags }) => [Id, ...(RepoTags ?? [])].join(" ")).toSorted(),
     containers: containers.map(({ Names, State, Status }) =>
-      [...Names, State, /^Exited \(\d+\)/.exec(Status)?.[0] ?? ""]).toSorted(),
+      [...Names, State, /^Exited \(\d+\)/.exec(Status)?.[0] ?? ""].join(" ")).toSorted(),
   }
 }
 
@@ -103,7 +104,8 @@ const groupsOf = (parent: string): readonly string[] =>
 /** Plays steps until one fails because the daemon has died; answers how many were answered. */
 const play = async (steps: readonly Step[], engine: Engine): Promise<number> => {
   let died = false
-  engine.ended.then(() => (died = true))
+  const die = () => (died = true)
+  engine.ended.then(die, die)
   for (const [index, step] of steps.entries()) {
     try {
       await step.ask(engine.place.socket)

@@ -148,7 +148,8 @@ const start = async (rig: Rig, options: EngineOptions): Promise<Engine> => {
 
 const answers = async (socket: string, ended: Promise<unknown>): Promise<void> => {
   let over = false
-  ended.then(() => (over = true))
+  const end = () => (over = true)
+  ended.then(end, end)
   while (!over) {
     if (existsSync(socket) && (await ping(socket))) return
     await sleep(5)

@@ -144,7 +144,8 @@ describe.skipIf(process.getuid?.() !== 0)("links, on a kernel", () => {
 
   afterAll(async () => {
     for (const child of children) if (child.connected) child.disconnect()
-    await Promise.all(children.map((child) => child.exitCode ?? once(child, "exit")))
+    const alive = children.filter(({ exitCode, signalCode }) => (exitCode ?? signalCode) === null)
+    await Promise.all(alive.map((child) => once(child, "exit")))
     removeBridge(bridge.name)
     await rules(removal(TABLE))
   })

@@ -80,7 +80,8 @@ export const startDaemon = async (
 
 const answers = async (machine: Machine, socket: string): Promise<void> => {
   let over = false
-  machine.ended.then(() => (over = true))
+  const end = () => (over = true)
+  machine.ended.then(end, end)
   for (;;) {
     if (existsSync(socket)) {
       const answer = await ask(socket, "GET", "/_ping").catch(() => null)
