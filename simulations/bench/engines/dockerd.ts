@@ -1,15 +1,12 @@
 import { has } from "../../images/command.ts"
-import type { Engine } from "./engine.ts"
+import { commonArguments, type Engine } from "./engine.ts"
 
 /** Docker's own daemon, as Debian packages it: the peer that every figure is put beside. */
 export const dockerd: Engine = {
   name: "dockerd",
   argv: (place) => [
     "dockerd",
-    "--data-root", place.dataRoot,
-    "--exec-root", place.execRoot,
-    "--host", `unix://${place.socket}`,
-    "--pidfile", place.pidfile,
+    ...commonArguments(place),
     "--storage-driver", "overlay2",
     ...(place.bridge ? [] : ["--bridge", "none", "--iptables=false"]),
   ],
