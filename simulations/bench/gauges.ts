@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { bind } from "../../src/kernel/libc.ts"
 import { run } from "../images/command.ts"
 import { memoryHierarchy, processesIn } from "../powercut/rig.ts"
 
@@ -29,6 +30,28 @@ export const chargedTo = (cgroup: string): Charged => {
       dirty: sum("file_dirty", "file_writeback"),
       anonymous: sum("anon"),
     }
+}
+
+const syscall = bind("long syscall(long number, int fd, void *range, void *stat, unsigned int flags)")
+/** cachestat(2), of Linux 6.5 and later: the same number everywhere. */
+const SYS_CACHESTAT = 451
+const PAGE = 4096
+
+/**
+ * Bytes of a block device itself that are in memory: the metadata of the file system on it. Dirty
+ * ones are in its journal by the time an fsync has answered, and so safe.
+ */
+export const deviceCache = (device: string): { readonly cache: number; readonly dirty: number } => {
+  const file = openSync(`/dev/${device}`, "r")
+  try {
+    const stat = Buffer.alloc(40)
+    const answer = Number(syscall(SYS_CACHESTAT, file, Buffer.alloc(16), stat, 0))
+    if (answer !== 0) throw new Error("cachestat: Linux 6.5 or later is needed")
+    const pages = (at: number) => Number(stat.readBigUInt64LE(at * 8)) * PAGE
+    return { cache: pages(0), dirty: pages(1) + pages(2) }
+  } finally {
+    closeSync(file)
+  }
 }
 
 /** Makes a cgroup whose processes may not be charged for more than this together. */
@@ -75,6 +98,23 @@ const mappedBy = (pid: number): Mapped => {
   const field = (name: string) =>
     Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)?.[1] ?? 0) * 1024
   return { pss: field("Pss"), anonymous: field("Pss_Anon"), rss: field("Rss") }
+}
+
+const TICK_MS = 10
+
+/** Processor time of all processes in a cgroup, and of their children that have ended; proc(5). */
+export const processorMs = (cgroup: string): number =>
+  processesIn(cgroup).reduce((total, pid) => total + ticksOf(pid) * TICK_MS, 0)
+
+/** utime, stime, cutime and cstime. */
+const ticksOf = (pid: number): number => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+    return fields.slice(11, 15).reduce((total, field) => total + Number(field), 0)
+  } catch {
+    return 0 // it ended meanwhile
+  }
 }
 
 /** Writes out what is dirty on the whole machine and drops all cached pages that nobody maps. */

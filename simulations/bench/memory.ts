@@ -32,7 +32,6 @@ const runContainers = async ({ socket }: Daemon): Promise<void> => {
 }
 
 class Board {
-  readonly fresh = new Series()
   readonly idle = new Series()
   readonly anonymous = new Series()
   readonly rss = new Series()
@@ -42,7 +41,6 @@ class Board {
   readonly containerRss = new Series()
 
   readonly rows = (): readonly Row[] => [
-    this.fresh.row("memory after the first answer, PSS", "MB"),
     this.idle.row("idle, 30 s after 1,000 requests, PSS", "MB", atMost(60, "60 MB")),
     this.anonymous.row("of it anonymous", "MB", atMost(25, "25 MB")),
     this.rss.row("the same, RSS", "MB"),
@@ -56,7 +54,6 @@ class Board {
 const measureOnce = async (sitting: Sitting, board: Board): Promise<void> => {
   await using pair = await sitting.pair()
   const all = pair.daemons
-  for (const daemon of all) board.fresh.add(daemon.engine.name, memoryOf(daemon).pss / MB)
   for (const daemon of all) {
     for (let n = 0; n < REQUESTS; n++) await request(daemon, PATHS[n % PATHS.length]!)
   }

@@ -10,8 +10,8 @@ import { push } from "../images/push.ts"
 import type { Volume } from "../powercut/disk.ts"
 import { endProcesses, openRig, type Rig } from "../powercut/rig.ts"
 import { installedAt } from "./engines/balena.ts"
-import { dockerd } from "./engines/dockerd.ts"
 import { dockerDone } from "./engines/docker.ts"
+import { dockerdAt } from "./engines/dockerd.ts"
 import { startDaemon, type Daemon, type Engine, type StartOptions } from "./engines/engine.ts"
 import { fsyncMs } from "./fsync.ts"
 import { layGround, type Ground } from "./ground.ts"
@@ -31,6 +31,8 @@ export interface Sitting {
   /** The image that is pulled, and the name it is pulled by. */
   readonly image: BuiltImage
   readonly reference: string
+  /** A small one, busybox. */
+  readonly smallReference: string
   readonly registryHost: string
   /** One daemon of each engine, side by side, with a bridge and with the image `busybox`. */
   readonly pair: () => Promise<Pair>
@@ -52,7 +54,10 @@ export const openSitting = async (
   const stack = new AsyncDisposableStack()
   stack.defer(() => closeAll(rig))
   try {
-    const engines = [installedAt(join(rig.root, "installed")), dockerd]
+    const engines = [
+      installedAt(join(rig.root, "installed/balena")),
+      dockerdAt(join(rig.root, "installed/dockerd")),
+    ]
     for (const { missing } of engines) {
       const why = await missing()
       if (why !== null) throw new Error(why)
@@ -61,8 +66,10 @@ export const openSitting = async (
     const image = await debianImage("bench")
     const registry = stack.use(await startDistribution(join(rig.root, "registry")))
     await push(image, registry.host, "bench/debian", "1")
+    const busybox = await busyboxImage()
+    await push(busybox, registry.host, "bench/busybox", "1")
     const archive = join(rig.root, "busybox.tar")
-    await writeArchive(archive, [{ image: await busyboxImage(), tags: ["busybox:latest"] }])
+    await writeArchive(archive, [{ image: busybox, tags: ["busybox:latest"] }])
     say(`a disk for each engine: ${GROUND_MIB} MiB, written in full`)
     const grounds = new Map<Engine, Ground>()
     for (const engine of engines) grounds.set(engine, layGround(rig, engine.name, GROUND_MIB))
@@ -75,6 +82,7 @@ export const openSitting = async (
       ...starter,
       image,
       reference: `${registry.host}/bench/debian:1`,
+      smallReference: `${registry.host}/bench/busybox:1`,
       registryHost: registry.host,
       pair: () => startPair(engines, volume, starter.start, archive),
       fsyncMs: await fsyncOf(await volume(engines[0]!)),

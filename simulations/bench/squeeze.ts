@@ -9,7 +9,7 @@ const PATIENCE = 10
 
 /** Seconds; Infinity where it failed or took too long. */
 const squeezed = async (sitting: Sitting, engine: Engine, usualMs: number): Promise<number> => {
-  const signal = AbortSignal.timeout(PATIENCE * usualMs)
+  const signal = AbortSignal.timeout(Math.round(PATIENCE * usualMs))
   try {
     const { ms } = await pullOnce(sitting, engine, { limit: LIMIT, signal })
     return ms / 1000

@@ -20,11 +20,18 @@ export const extractedIn = (dataRoot: string): Extent => {
     if (!seen.has(ino)) total.bytes += blocks * 512
     seen.add(ino)
   }
-  for (const id of readdirSync(overlay)) {
-    const diff = join(overlay, id, "diff")
+  // Not readdir's own recursion: that follows links out of the tree.
+  const walk = (directory: string): void => {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      const path = join(directory, entry.name)
+      count(path)
+      if (entry.isDirectory()) walk(path)
+    }
+  }
+  for (const diff of readdirSync(overlay).map((id) => join(overlay, id, "diff"))) {
     if (!existsSync(diff)) continue
     count(diff)
-    for (const path of readdirSync(diff, { recursive: true })) count(join(diff, String(path)))
+    walk(diff)
   }
   return total
 }

@@ -10,6 +10,8 @@ export interface Engine {
   readonly name: string
   /** The program and its arguments. */
   readonly argv: (place: Place) => readonly string[]
+  /** Added to the environment it is started with. */
+  readonly env?: Readonly<Record<string, string>>
   /** Is it there to be run? Says what is missing, or null. */
   readonly missing: () => Promise<string | null>
 }
@@ -69,7 +71,8 @@ export const startDaemon = async (
   const parent = cgroupParent ?? null
   const place = { dataRoot, execRoot, socket, pidfile, bridge, cgroupParent: parent }
   const began = performance.now()
-  const machine = await powerOn(rig, name, { ...power, argv: engine.argv(place) })
+  const env = { ...engine.env, ...power.env }
+  const machine = await powerOn(rig, name, { ...power, env, argv: engine.argv(place) })
   try {
     await answers(machine, socket)
   } catch (fault) {
