@@ -16,10 +16,12 @@ import { networksLinux } from "./engine/bridge.ts"
 import { Paths, pathsOf } from "./engine/paths.ts"
 import { plannerLinux } from "./engine/plans.ts"
 import { ProgressBoard, ProgressBody } from "./engine/progress.ts"
+import { makeGiveBack, whenQuiet } from "./engine/quiet.ts"
 import { Registries, registriesOf } from "./engine/registries.ts"
 import { Watchers } from "./engine/requests/pull.ts"
 import { bootId, claimDataRoot } from "./kernel/data-root.ts"
 import { Directories } from "./kernel/directories.ts"
+import { staySmall } from "./kernel/memory.ts"
 import { notify } from "./kernel/notify.ts"
 import { bodyLinux as runtimeLinux } from "./kernel/runtime-linux.ts"
 import { clearSocket, shareSocket } from "./kernel/socket-files.ts"
@@ -38,6 +40,9 @@ export interface Program {
   /** A test's own way to the disk, to end the process at a chosen commit. */
   readonly wal?: (database: string) => Layer.Layer<Wal>
 }
+
+/** Nothing asked and nothing done for this long: the engine rests. */
+const QUIET_MS = 5_000
 
 const CGROUP_PARENT = "/balena-engine"
 
@@ -135,8 +140,13 @@ export const daemon = (settings: Settings, program: Program) =>
     yield* Effect.provide(
       Effect.gen(function*() {
         yield* bootEngine(boot.reboot)
-        yield* serve(apiRoutes(settings, defaultsOf(settings)), listenersOf(settings))
+        const stir = yield* whenQuiet(QUIET_MS, makeGiveBack())
+        const loop = yield* Loop
+        loop.listen(stir)
+        yield* serve(apiRoutes(settings, defaultsOf(settings)), listenersOf(settings), stir)
         notify("READY=1")
+        staySmall()
+        stir()
         yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
         const signal = yield* Fiber.join(asked)
         yield* Effect.logInfo(`${signal}: the engine ends; containers go on`)

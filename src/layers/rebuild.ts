@@ -1,4 +1,5 @@
 import { Errno } from "../kernel/libc.ts"
+import { tidy } from "../kernel/memory.ts"
 import {
   closeFile, fileSize, openForReading, openDirectory, openFile, readAt, readQuietly,
 } from "../kernel/readers.ts"
@@ -197,7 +198,7 @@ interface Readable {
 /** New buffers beyond this are worth a collection: V8 counts them late, and lets 100 MB gather. */
 const GARBAGE_BYTES = 4 << 20
 
-/** All of it in order. The process should run with `--expose-gc`, or it takes 60 MB more. */
+/** All of it in order. */
 export function* chunks(from: Readable, length = 256 << 10): Generator<Buffer> {
   let garbage = 0
   for (let at = 0; at < from.size;) {
@@ -206,7 +207,7 @@ export function* chunks(from: Readable, length = 256 << 10): Generator<Buffer> {
     yield chunk
     garbage += chunk.length
     if (garbage < GARBAGE_BYTES) continue
-    globalThis.gc?.({ type: "minor" })
+    tidy()
     garbage = 0
   }
 }
