@@ -1,4 +1,5 @@
 import * as fs from "node:fs"
+import { isBuiltin } from "node:module"
 import { dirname, join } from "node:path"
 import { build, type Plugin } from "esbuild"
 
@@ -11,8 +12,8 @@ const DIST = join(ROOT, "dist")
 const NAMES = ["balena", "balena-engine", "balenad", "balena-engine-daemon"]
 
 /** CommonJS packages in an ES module still ask for `require`. */
-const REQUIRE = `import { createRequire as createRequireHere } from "node:module"
-const require = createRequireHere(import.meta.url)`
+const REQUIRE =
+  'const require = process.getBuiltinModule("node:module").createRequire(import.meta.url)'
 
 /** Chunks of earlier builds are kept this long, for daemons that still run from them. */
 const KEPT_MS = 60 * 60 * 1000
@@ -26,17 +27,29 @@ function put(path: string, contents: string | Uint8Array, mode = 0o644): void {
 }
 
 /**
- * An ES import of node:http reads every name it exports, and one of them (WebSocket) makes Node
- * load a second HTTP client of its own: 30 ms and 10 MB. Asked for as an object, nothing is read.
+ * An ES import of a module of Node's reads everything that it exports, and Node loads whatever is
+ * behind each name when that is read: 60 ms and 10 MB, a second HTTP client among it. Asked for as
+ * an object, only what is used is read.
  */
-const lazyHttp: Plugin = {
-  name: "lazy-http",
+const onlyUsed: Plugin = {
+  name: "only-used",
   setup: (build) => {
-    const filter = /^(node:)?https?$/
-    build.onResolve({ filter }, ({ path }) => ({ path, namespace: "lazy-http" }))
-    build.onLoad({ filter: /./, namespace: "lazy-http" }, ({ path }) => ({
-      contents: `module.exports = process.getBuiltinModule("${path}")`,
-    }))
+    build.onResolve({ filter: /./ }, ({ path, kind }) => {
+      const isNodes = kind !== "require-call" && isBuiltin(path)
+      return isNodes ? { path, namespace: "only-used", sideEffects: false } : undefined
+    })
+    build.onLoad({ filter: /./, namespace: "only-used" }, ({ path }) => {
+      const names = Object.keys(process.getBuiltinModule(path) ?? {})
+        .filter((name) => /^[A-Za-z]\w*$/.test(name) && name !== "default")
+      return {
+        contents: [
+          `const all = /* @__PURE__ */ process.getBuiltinModule("${path}")`,
+          "const read = (name) => all[name]",
+          ...names.map((name) => `const $${name} = /* @__PURE__ */ read("${name}")`),
+          `export { all as default, ${names.map((name) => `$${name} as ${name}`).join(", ")} }`,
+        ].join("\n"),
+      }
+    })
   },
 }
 
@@ -50,7 +63,7 @@ const { outputFiles } = await build({
   platform: "node",
   target: "node24",
   external: ["better-sqlite3", "koffi"],
-  plugins: [lazyHttp],
+  plugins: [onlyUsed],
   banner: { js: REQUIRE },
   // Names stay: a device's log shows them in stack traces. White space costs start-up time.
   minifyWhitespace: true,

@@ -18,11 +18,13 @@ import { networksLinux } from "./engine/bridge.ts"
 import { Paths, pathsOf } from "./engine/paths.ts"
 import { plannerLinux } from "./engine/plans.ts"
 import { ProgressBoard, ProgressBody } from "./engine/progress.ts"
+import { makeGiveBack, whenQuiet } from "./engine/quiet.ts"
 import { Registries, registriesOf } from "./engine/registries.ts"
 import { Watchers } from "./engine/requests/pull.ts"
 import { Ballast } from "./kernel/ballast.ts"
 import { claimDataRoot } from "./kernel/data-root.ts"
 import { Directories } from "./kernel/directories.ts"
+import { staySmall } from "./kernel/memory.ts"
 import { notify } from "./kernel/notify.ts"
 import { claimPidfile } from "./kernel/pidfile.ts"
 import { setOomScore } from "./kernel/priority.ts"
@@ -45,6 +47,9 @@ export interface Program {
   /** A test's own way to the disk, to end the process at a chosen commit. */
   readonly wal?: (database: string) => Layer.Layer<Wal>
 }
+
+/** Nothing asked and nothing done for this long: the engine rests. */
+const QUIET_MS = 5_000
 
 const CGROUP_PARENT = "/balena-engine"
 
@@ -91,11 +96,14 @@ const world = (
 }
 
 /** Takes requests until a signal ends it; when its scope closes, nobody is listened to any more. */
-const serving = (live: Live, asked: Fiber.Fiber<NodeJS.Signals>) =>
+const serving = (live: Live, asked: Fiber.Fiber<NodeJS.Signals>, stir: () => void) =>
   Effect.gen(function*() {
     const { settings } = live
-    yield* serve(apiRoutes(() => live.settings, defaultsOf(settings)), listenersOf(settings))
+    const routes = apiRoutes(() => live.settings, defaultsOf(settings))
+    yield* serve(routes, listenersOf(settings), stir)
     notify("READY=1")
+    staySmall()
+    stir()
     yield* Effect.forkScoped(watchdog)
     yield* Effect.logInfo(`API listen on ${settings.hosts.length} address(es)`)
     const signal = yield* Fiber.join(asked)
@@ -120,7 +128,10 @@ export const daemon = (live: Live, program: Program) =>
       Effect.gen(function*() {
         yield* bootEngine(opened.reboot)
         yield* Effect.forkScoped(keepLogs)
-        yield* Effect.scoped(serving(live, asked))
+        const stir = yield* whenQuiet(QUIET_MS, makeGiveBack())
+        const loop = yield* Loop
+        loop.listen(stir)
+        yield* Effect.scoped(serving(live, asked, stir))
         yield* shutdown
       }),
       world(live, program, opened),

@@ -8,7 +8,7 @@ export class Screen {
 
   constructor(out: NodeJS.WriteStream, env: NodeJS.ProcessEnv) {
     this.#out = out
-    this.#colours = out.isTTY === true && (env["NO_COLOR"] ?? "") === ""
+    this.#colours = Boolean(out.isTTY) && (env["NO_COLOR"] ?? "") === ""
   }
 
   get doing(): string {

@@ -63,21 +63,24 @@ const mountImage = async (image: string, mountPoint: string, options: string): P
   }
 }
 
-/** A sparse file formatted as ext4, as a device's data partition is. */
+/** A sparse file formatted as ext4. */
 const formatExt4 = async (image: string, sizeMiB: number): Promise<void> => {
   closeSync(openSync(image, "w"))
   truncateSync(image, sizeMiB * MIB)
-  await run("mkfs.ext4", [
-    "-q",
-    "-F",
-    "-b",
-    "4096",
-    "-m",
-    "1",
-    "-E",
-    "lazy_itable_init=0,nodiscard",
-    image,
+  await makeExt4(image)
+}
+
+/** Formats a file as ext4, as a device's data partition is; blocks that it has stay allocated. */
+const makeExt4 = (image: string): Promise<string> =>
+  run("mkfs.ext4", [
+    ...["-q", "-F", "-b", "4096", "-m", "1"],
+    ...["-E", "lazy_itable_init=0,nodiscard", image],
   ])
+
+/** Formats and mounts a file that is there already; the file stays when this is disposed. */
+export const mountAnew = async (image: string, mountPoint: string): Promise<Volume> => {
+  await makeExt4(image)
+  return mountImage(image, mountPoint, "noatime")
 }
 
 /** Makes and mounts an ext4 of its own on the machine's own disk; removed when disposed. */

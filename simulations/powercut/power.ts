@@ -13,6 +13,8 @@ import { endProcesses, type Rig } from "./rig.ts"
 export interface Machine extends AsyncDisposable {
   /** The first program's pid, as the host counts; its exit ends the whole. 0: it has ended. */
   readonly pid: () => number
+  /** The pid of the namespace's init, which is none of the program's. */
+  readonly init: () => number
   /** Where all its processes are counted; the daemon's containers are elsewhere. */
   readonly cgroup: string
   /** What the program and its children wrote to stdout and stderr. */
@@ -64,6 +66,7 @@ export const powerOn = async (
   }
   return {
     pid: () => childOf(childOf(child.pid ?? 0)),
+    init: () => childOf(child.pid ?? 0),
     cgroup,
     log: () => readFileSync(logPath, "utf8"),
     ended,

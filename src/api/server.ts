@@ -45,11 +45,12 @@ const HEADER_BYTES_MAX = 128 * 1024
 
 /**
  * Serves the routes on every listener until the scope closes: then it takes no more, interrupts
- * what is still being answered, and closes the connections.
+ * what is still being answered, and closes the connections. `heard` is called with each request.
  */
 export const serve = Effect.fnUntraced(function*<R>(
   routes: readonly Route<R>[],
   listeners: readonly Listener[],
+  heard: () => void = () => {},
 ) {
   const scope = yield* Effect.scope
   const servers: Server[] = []
@@ -70,6 +71,7 @@ export const serve = Effect.fnUntraced(function*<R>(
       connections.add(socket)
       socket.once("close", () => connections.delete(socket))
     })
+    server.on("request", heard)
     server.on("request", handler)
     acceptHijacks(server, handler)
     yield* bind(server, listener)

@@ -47,7 +47,7 @@ export const CARRIER_DEFAULTS = {
 } as const
 
 /** A young generation of 1 MiB, one helper thread, one malloc arena: a pull needs no more. */
-const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1", "--expose-gc"]
+const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1"]
 const ENVIRONMENT = { MALLOC_ARENA_MAX: "1" }
 
 /** The extraction child of a real machine. */

@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import { registryCertificates } from "../kernel/certificates.ts"
 import { lock, openAt, openRoot } from "../kernel/files.ts"
+import { tidy } from "../kernel/memory.ts"
 import { dieWithParent, giveWay } from "../kernel/priority.ts"
 import { capReceiveBuffer } from "../kernel/sockets.ts"
 import { removeTree } from "../kernel/tree.ts"
@@ -32,7 +33,7 @@ import { resolve } from "./resolve.ts"
 const RECEIVE_BUFFER_BYTES = 64 * 1024
 /** At most two blobs at once: a third would only take memory from the other two. */
 const FETCHES_MAX = 2
-const COLLECT_BYTES = 4 * 1024 * 1024
+const TIDY_BYTES = 2 * 1024 * 1024
 
 const send = (message: FromChild, sent: () => void = () => {}): void => {
   process.send?.(message, undefined, undefined, sent)
@@ -64,7 +65,7 @@ class Desk {
   readonly #fetches = Semaphore.makeUnsafe(FETCHES_MAX)
   /** Progress reports on their way. A daemon that does not keep up gets fewer. */
   #reporting = 0
-  /** Bytes received since the last forced collection. */
+  /** Bytes received since the last tidying. */
   #uncollected = 0
 
   constructor(
@@ -163,15 +164,12 @@ class Desk {
     send({ _tag: "progress", id, current, total }, () => (this.#reporting -= 1))
   }
 
-  /**
-   * A young generation this small is collected often, but what a socket read lies outside of it and
-   * goes only with its collection: so that is forced, every 4 MiB (measured: half the memory).
-   */
+  /** What a socket read lies outside of V8's heap, and goes only with its collection. */
   #received(bytes: number): void {
     this.#uncollected += bytes
-    if (this.#uncollected < COLLECT_BYTES) return
+    if (this.#uncollected < TIDY_BYTES) return
     this.#uncollected = 0
-    globalThis.gc?.({ type: "minor" })
+    tidy()
   }
 }
 

@@ -1,4 +1,5 @@
 import { Errno } from "../kernel/libc.ts"
+import { tidy } from "../kernel/memory.ts"
 import {
   closeFile, fileSize, openForReading, openDirectory, openFile, readAt, readQuietly,
 } from "../kernel/readers.ts"
@@ -94,10 +95,7 @@ export class LayerTar {
     return done
   }
 
-  /**
-   * The whole tar in order, in buffers of `length` bytes that are the caller's to keep. The process
-   * should run with `--expose-gc`, or it takes 60 MB more.
-   */
+  /** The whole tar in order, in buffers of `length` bytes that are the caller's to keep. */
   *chunks(length = 256 << 10): Generator<Buffer> {
     let garbage = 0
     for (let at = 0; at < this.size;) {
@@ -106,7 +104,7 @@ export class LayerTar {
       yield chunk
       garbage += chunk.length
       if (garbage < GARBAGE_BYTES) continue
-      globalThis.gc?.({ type: "minor" })
+      tidy()
       garbage = 0
     }
   }

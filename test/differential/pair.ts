@@ -18,20 +18,15 @@ export interface Pair extends AsyncDisposable {
 
 const VOLUME_MIB = 512
 
-/** Containers of both are counted below the corner's control group, and end with it. */
-const within = (engine: Engine, group: string): Engine => ({
-  ...engine,
-  argv: (place) => [...engine.argv(place), "--cgroup-parent", group],
-})
-
 const startOne = async ({ rig }: Corner, engine: Engine): Promise<Daemon> => {
   // Docker's overlay2 wants a real file system below it, not another overlay.
   const { mountPoint } = await makeVolume(rig.root, engine.name, VOLUME_MIB)
   const dataRoot = join(mountPoint, "data")
-  const group = `/${basename(rig.cgroup)}/${engine.name}-containers`
-  return startDaemon(rig, within(engine, group), {
+  return startDaemon(rig, engine, {
     name: engine.name,
     dataRoot,
+    // Containers of both are counted below the corner's control group, and end with it.
+    cgroupParent: `/${basename(rig.cgroup)}/${engine.name}-containers`,
     bridge: true,
     network: "own",
   })

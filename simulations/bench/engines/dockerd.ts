@@ -1,18 +1,38 @@
-import { has } from "../../images/command.ts"
-import type { Engine } from "./engine.ts"
+import { copyFileSync, existsSync, mkdirSync, realpathSync } from "node:fs"
+import { delimiter, join } from "node:path"
+import { commonArguments, type Engine } from "./engine.ts"
 
-/** Docker's own daemon, as Debian packages it: the peer that every figure is put beside. */
-export const dockerd: Engine = {
+/** What Debian's docker.io starts, and where to find it without a login's PATH. */
+const PROGRAMS = ["dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-init"]
+const DIRECTORIES = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
+
+const find = (program: string): string | undefined =>
+  DIRECTORIES.map((directory) => join(directory, program)).find((path) => existsSync(path))
+
+const engineOf = (directories: readonly string[]): Engine => ({
   name: "dockerd",
+  env: { PATH: directories.join(delimiter) },
   argv: (place) => [
     "dockerd",
-    "--data-root", place.dataRoot,
-    "--exec-root", place.execRoot,
-    "--host", `unix://${place.socket}`,
-    "--pidfile", place.pidfile,
+    ...commonArguments(place),
     "--storage-driver", "overlay2",
     ...(place.bridge ? [] : ["--bridge", "none", "--iptables=false"]),
   ],
   missing: async () =>
-    (await has("dockerd")) ? null : "dockerd is missing: apt-get install docker.io",
+    PROGRAMS.every((program) => find(program) !== undefined)
+      ? null
+      : "dockerd is missing: apt-get install docker.io",
+})
+
+/** Docker's own daemon, as Debian packages it: the peer that every figure is put beside. */
+export const dockerd: Engine = engineOf(DIRECTORIES)
+
+/** The same from copies of its programs below `directory`, so that no other process maps them. */
+export const dockerdAt = (directory: string): Engine => {
+  mkdirSync(directory, { recursive: true })
+  for (const program of PROGRAMS) {
+    const path = find(program)
+    if (path !== undefined) copyFileSync(realpathSync(path), join(directory, program))
+  }
+  return engineOf([directory, ...DIRECTORIES])
 }

@@ -10,6 +10,8 @@ export interface Engine {
   readonly name: string
   /** The program and its arguments. */
   readonly argv: (place: Place) => readonly string[]
+  /** Added to the environment it is started with. */
+  readonly env?: Readonly<Record<string, string>>
   /** Is it there to be run? Says what is missing, or null. */
   readonly missing: () => Promise<string | null>
 }
@@ -22,7 +24,18 @@ export interface Place {
   readonly pidfile: string
   /** false: started with `--bridge=none`. */
   readonly bridge: boolean
+  /** The parent of its containers' control groups; null: the engine's own default. */
+  readonly cgroupParent: string | null
 }
+
+/** The arguments that every engine understands alike. */
+export const commonArguments = (place: Place): readonly string[] => [
+  "--data-root", place.dataRoot,
+  "--exec-root", place.execRoot,
+  "--host", `unix://${place.socket}`,
+  "--pidfile", place.pidfile,
+  ...(place.cgroupParent === null ? [] : ["--cgroup-parent", place.cgroupParent]),
+]
 
 /** A daemon that answers. */
 export interface Daemon extends AsyncDisposable {
@@ -41,21 +54,25 @@ export interface StartOptions extends Pick<PowerOptions, "network" | "env"> {
   readonly name: string
   readonly dataRoot: string
   readonly bridge?: boolean
+  readonly cgroupParent?: string
 }
 
 /** Starts an engine's daemon in a machine of its own and waits for its first `_ping`. */
 export const startDaemon = async (
   rig: Rig,
   engine: Engine,
-  { name, dataRoot, bridge = false, ...power }: StartOptions,
+  { name, dataRoot, bridge = false, cgroupParent, ...power }: StartOptions,
 ): Promise<Daemon> => {
   const home = join(rig.root, `${name}.exec`)
   mkdirSync(home, { recursive: true })
   const socket = join(home, "engine.sock")
   const execRoot = join(home, "root")
-  const place = { dataRoot, execRoot, socket, pidfile: join(home, "pid"), bridge }
+  const pidfile = join(home, "pid")
+  const parent = cgroupParent ?? null
+  const place = { dataRoot, execRoot, socket, pidfile, bridge, cgroupParent: parent }
   const began = performance.now()
-  const machine = await powerOn(rig, name, { ...power, argv: engine.argv(place) })
+  const env = { ...engine.env, ...power.env }
+  const machine = await powerOn(rig, name, { ...power, env, argv: engine.argv(place) })
   try {
     await answers(machine, socket)
   } catch (fault) {
