@@ -55,7 +55,10 @@ const program = (path, ...args) => ({ name: path, argv: [path, ...args] })
  * `all`: a failing step does not hide what the later ones would have said.
  */
 const TASKS = {
-  start: { needs: [...ENGINE, "busybox"], steps: [BUILD, program("simulations/demo/main.ts")] },
+  start: {
+    needs: [...ENGINE, "busybox", "mkfs.ext4", "mkfs.xfs", "losetup"],
+    steps: [BUILD, program("simulations/demo/main.ts")],
+  },
   test: { needs: TESTED, all: true, steps: [TYPES, LINT, BUILD, vitest()] },
   check: {
     needs: [],

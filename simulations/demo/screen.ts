@@ -8,7 +8,7 @@ export class Screen {
 
   constructor(out: NodeJS.WriteStream, env: NodeJS.ProcessEnv) {
     this.#out = out
-    this.#colours = out.isTTY === true && (env["NO_COLOR"] ?? "") === ""
+    this.#colours = out.isTTY && (env["NO_COLOR"] ?? "") === ""
   }
 
   get doing(): string {
@@ -40,10 +40,11 @@ export class Screen {
     this.#write(`   ${this.#coloured(CYAN, `$ ${text}`)}`)
   }
 
-  /** What a command answered; the lines that are marked stand out. */
+  /** What a command answered, its long lines cut short; the lines that are marked stand out. */
   output(text: string, marked: RegExp | null = null): void {
     for (const line of text.trimEnd().split("\n")) {
-      this.#write(`   ${this.#coloured(marked?.test(line) ? GREEN : DIM, line)}`)
+      const short = line.length > COLUMNS ? `${line.slice(0, COLUMNS - 1)}…` : line
+      this.#write(`   ${this.#coloured(marked?.test(line) ? GREEN : DIM, short)}`)
     }
   }
 
@@ -60,6 +61,9 @@ export class Screen {
     return this.#colours && text !== "" ? `\x1b[${colour}m${text}\x1b[0m` : text
   }
 }
+
+/** What a command answers in longer lines is cut short. */
+const COLUMNS = 97
 
 const BOLD = "1"
 const DIM = "2"
