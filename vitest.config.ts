@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 
 /** `unit` needs no daemon; `whole` starts real ones, so its files run one after another. */
-const ROOMS = ["api", "crash", "e2e", "powercut"]
+const ROOMS = ["api", "crash", "differential", "e2e", "powercut"]
 const WHOLE = ROOMS.map((room) => `test/${room}/**/*.test.ts`)
 
 export default defineConfig({

@@ -46,6 +46,9 @@ const wantEach = (layers: readonly Needed[]): { messages: Message[] } => ({
   messages: layers.map(({ address, source }) => ({ to: address, event: { type: "want", source } })),
 })
 
+/** Reasons after which a pull that is taken up again will not get what it began. */
+const HOPELESS = ["notFound", "unsupported", "noSpace"]
+
 const { createMachine } = setup({
   types: { context: {} as Memory, events: {} as ImageEvent, tags: {} as "settled" },
   actions: {
@@ -103,6 +106,9 @@ const { createMachine } = setup({
     credentialsLost: ({ event }) =>
       (event.type === "resolveFailed" || event.type === "layerFailed") &&
       event.reason === "credentials",
+    // What has come of it is worth more than one answer that its registry did not give.
+    resumable: ({ context, event }) =>
+      context.imageId !== "" && event.type === "resolveFailed" && !HOPELESS.includes(event.reason),
     noSpace: ({ event }) =>
       (event.type === "resolveFailed" || event.type === "layerFailed") &&
       event.reason === "noSpace",
@@ -190,6 +196,7 @@ export const image = createMachine({
         resolveFailed: [
           { guard: "credentialsLost", target: "parked", actions: "blame" },
           { guard: "noSpace", target: "failed", actions: ["blame", tellShort] },
+          { guard: "resumable", target: "parked", actions: "blame" },
           { target: "failed", actions: "blame" },
         ],
       },

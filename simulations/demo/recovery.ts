@@ -51,7 +51,7 @@ export const runSecond = async (
   const { stage: { changed, repository, v2 }, screen } = telling
   const [layer] = changed
   step(telling, "v2 runs")
-  screen.say("its layer, in the journal: begun by the first start of the engine, ended by the second")
+  screen.say("its layer, in the journal: begun by the engine's first start, ended by its second")
   await type(["dist/balena", "debug", "machines", `layer/${nameOf(layer!)}`, "--history"])
   const whole = await verifyImages(socket)
   if (!whole.includes(imageId(v2))) throw new Error("v2 is not among the images")

@@ -34,7 +34,7 @@ const introduce = (telling: Telling): void => {
     screen.say("the device's disk is an ext4 of its own; a copy of it, taken in one instant, is")
     screen.say("what a power cut in that instant leaves behind")
   } else {
-    screen.say("the device's disk is a directory, and its power cut a SIGKILL of all processes: what")
+    screen.say("the device's disk is a directory, its power cut a SIGKILL of all processes: what")
     screen.say(`the kernel has yet to write survives that. No real one, because ${whyOnlyKilled}`)
   }
 }

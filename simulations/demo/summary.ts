@@ -33,7 +33,8 @@ export const summarise = (
   row("fetched again", `${megabytes(again)}, ${percent(again, before)} of what had come; `
     + "from the beginning it would have been all of it")
   row("times", `after the power came back the engine answered in ${seconds(startMs)}, v1 ran in `
-    + `${seconds(againMs)},`, `and v2 was there in ${seconds(wholeMs)}; all of this took ${seconds(allMs)}`)
+    + `${seconds(againMs)},`, `and v2 was there in ${seconds(wholeMs)}; `
+    + `all of this took ${seconds(allMs)}`)
 }
 
 const fateOf = ({ layer, from }: Fate): string => {

@@ -43,6 +43,12 @@ export interface Defaults {
   readonly Entrypoint?: readonly string[]
   readonly Env?: readonly string[]
   readonly Labels?: Readonly<Record<string, string>>
+  readonly User?: string
+  readonly WorkingDir?: string
+  readonly ExposedPorts?: Readonly<Record<string, object>>
+  readonly Volumes?: Readonly<Record<string, object>>
+  readonly StopSignal?: string
+  readonly Healthcheck?: Readonly<Record<string, unknown>>
 }
 
 /**

@@ -60,7 +60,7 @@ export const examine = async (
       await judge(revived, draft)
       return await revived.ended()
     } finally {
-      draft.log = revived.daemon.machine.log().slice(-8000)
+      draft.log = `${revived.daemon.machine.log().slice(-8000)}${revived.states()}`
     }
   }
   try {
@@ -179,6 +179,8 @@ export interface Revived extends AsyncDisposable {
   readonly daemon: Daemon
   /** What the data root held before the engine saw it; null: no database yet. */
   readonly before: Audit | null
+  /** Where each machine stands, a line each. */
+  readonly states: () => string
   /** Ends the engine in order and reads what it leaves. */
   readonly ended: () => Promise<Audit>
 }
@@ -196,7 +198,16 @@ const revive = async (rig: Rig, dataRoot: string, name: string): Promise<Revived
     if (after === null) throw new Error("the daemon left no database")
     return after
   }
-  return { daemon, before, ended, [Symbol.asyncDispose]: daemon.machine.cut }
+  const states = (): string => {
+    try {
+      const machines = audit(dataRoot, scratch)?.machines ?? new Map()
+      return [...machines].map(([address, { value }]) => `${address} ${JSON.stringify(value)}\n`)
+        .join("")
+    } catch (torn) {
+      return String(torn)
+    }
+  }
+  return { daemon, before, states, ended, [Symbol.asyncDispose]: daemon.machine.cut }
 }
 
 /**
@@ -216,7 +227,10 @@ const atRest = async (dataRoot: string, scratch: string): Promise<void> => {
   }
 }
 
-/** Waits for `ready`; throws when `progress` has not changed for a minute. */
+/** Work at a low priority may find no processor for long where others keep them all busy. */
+const PATIENCE_MS = 300_000
+
+/** Waits for `ready`; throws when `progress` has not changed for five minutes. */
 export const waitFor = async (
   what: string,
   ready: () => Promise<boolean>,
@@ -229,7 +243,7 @@ export const waitFor = async (
       last = progress()
       since = performance.now()
     }
-    if (performance.now() - since > 60_000) throw new Error(`${what}: nothing for a minute`)
+    if (performance.now() - since > PATIENCE_MS) throw new Error(`${what}: nothing for 5 minutes`)
     await sleep(50)
   }
 }

@@ -107,12 +107,16 @@ export class SimCarrier {
   }
 
   readonly service: Carrier["Service"] = {
-    resolve: ({ repository }) =>
-      this.#step(() => {
-        const found = this.#registry.find(({ reference }) => reference.includes(`/${repository}:`))
-        if (found === undefined) throw new Error(`no ${repository} in the simulated registry`)
-        return found.resolved
-      }),
+    resolve: ({ repository, named }) =>
+      Effect.andThen(
+        this.#step(named),
+        this.#step(() => {
+          const isAsked = ({ reference }: SimImage) => reference.includes(`/${repository}:`)
+          const found = this.#registry.find(isAsked)
+          if (found === undefined) throw new Error(`no ${repository} in the simulated registry`)
+          return found.resolved
+        }),
+      ),
     inspect: () => Effect.succeed([]),
     fetch: (job, watch) => this.#fetch(job, watch),
     drop: (directory) =>

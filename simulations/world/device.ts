@@ -174,6 +174,7 @@ export class Device {
       Layer.succeed(Carrier, carrier.service),
       Layer.succeed(Runtime, simRuntime(time, processes, weather)),
       Layer.succeed(Networks, {
+        bridge: Effect.succeed(null),
         claim: () => Effect.succeed(null),
         hold: () => {},
         publish: () => Effect.void,

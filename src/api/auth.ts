@@ -13,9 +13,16 @@ const WORDS: Readonly<Record<string, keyof Credentials>> = {
  * Docker. `auth` is the old form, base64 of `user:password`.
  */
 export const credentialsIn = (header: string | undefined): Credentials | null => {
-  if (header === undefined || header === "") return null
-  const json = decoded(header)
-  if (json === null) return null
+  const json = header === undefined || header === "" ? null : decoded(header)
+  return json === null ? null : credentialsOf(json)
+}
+
+/** The server that a login is for: `serveraddress`, in any case; empty: the hub. */
+export const serverOf = (json: object): string =>
+  String(Object.entries(json).find(([key]) => key.toLowerCase() === "serveraddress")?.[1] ?? "")
+
+/** Credentials out of what a client sends as JSON; null: there are none in it. */
+export const credentialsOf = (json: object): Credentials | null => {
   const found = { username: "", password: "", identityToken: "", registryToken: "" }
   for (const [key, value] of Object.entries(json)) {
     if (typeof value !== "string") continue

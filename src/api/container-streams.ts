@@ -16,6 +16,7 @@ import { queryBool } from "./query.ts"
 import { attempt, type Call, route } from "./route.ts"
 import { frame, jsonLines, streamed } from "./stream.ts"
 import { nanosOfQuery } from "./log-time.ts"
+import { detailsOf } from "./schema/log-details.ts"
 
 type Attachment = Effect.Success<ReturnType<typeof attachTo>>["attachment"]
 
@@ -52,10 +53,13 @@ const pump = (attachment: Attachment, socket: Duplex, wanted: Wanted, seen: () =
       if (typed === null) return done()
       if (!attachment.write(typed, () => socket.resume())) socket.pause()
     })
-    socket.on("end", () => {
+    const onEnd = () => {
       if (wanted.once && !wanted.terminal) attachment.closeStdin()
       else done() // as dockerd: who takes stdin only for a while leaves with it
-    })
+    }
+    // It may have ended before the container began, with not a byte sent.
+    if (socket.readableEnded) onEnd()
+    else socket.on("end", onEnd)
   })
 
 const EVERYTHING = { sinceNs: null, untilNs: null, tail: null, follow: false }
@@ -151,7 +155,7 @@ const logs = (call: Call) =>
     }
     const shown = shower(view.terms.terminal, {
       times: queryBool(query, "timestamps"),
-      details: queryBool(query, "details"),
+      details: queryBool(query, "details") ? `${detailsOf(view.terms)} ` : "",
     })
     const messages = yield* logsOf(view.id, view.home, wanted)
     const bytes = Stream.map(messages, (some) => Buffer.concat(some.map(shown)))
@@ -159,8 +163,8 @@ const logs = (call: Call) =>
   })
 
 /** A message as it is sent: behind what is asked for, and in a frame unless it is a terminal's. */
-const shower = (terminal: boolean, { times, details }: { times: boolean; details: boolean }) => {
-  const head = (message: LogMessage) => `${times ? `${message.time} ` : ""}${details ? " " : ""}`
+const shower = (terminal: boolean, { times, details }: { times: boolean; details: string }) => {
+  const head = (message: LogMessage) => `${times ? `${message.time} ` : ""}${details}`
   return (message: LogMessage): Buffer => {
     const begins = head(message)
     const data = begins === "" ? message.data : Buffer.concat([Buffer.from(begins), message.data])

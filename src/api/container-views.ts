@@ -2,13 +2,14 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as engine from "../engine/requests/container.ts"
+import { changesOf } from "../engine/views/changes.ts"
 import { sizesOf } from "../engine/views/sizes.ts"
 import { type ContainerView, listContainers, viewContainer } from "../engine/views/container.ts"
 import { findImage } from "../engine/views/image.ts"
 import { statsOf } from "../engine/views/stats.ts"
 import { processesOf, TopFault } from "../engine/views/top.ts"
 import { containerOf } from "./containers.ts"
-import { ApiFault, conflict, notYet } from "./faults.ts"
+import { ApiFault, conflict } from "./faults.ts"
 import { labelsMatch, queryBool, queryFilters, queryInt } from "./query.ts"
 import { attempt, type Call, route } from "./route.ts"
 import { CONTAINER_FILTERS, containerFilter, meansAll } from "./schema/filters.ts"
@@ -145,8 +146,14 @@ const stats = (call: Call) =>
     return yield* jsonLines(request, untilGone)
   })
 
-const missing = (what: string) => (call: Call) =>
-  Effect.andThen(containerOf(call), Effect.fail(notYet(what)))
+const CHANGE_KINDS = { changed: 0, added: 1, removed: 2 } as const
+
+const changes = (call: Call) =>
+  Effect.gen(function*() {
+    const all = yield* changesOf(yield* containerOf(call))
+    const shown = all.map(({ path, kind }) => ({ Path: path, Kind: CHANGE_KINDS[kind] }))
+    return json(shown.length === 0 ? null : shown)
+  })
 
 /** Routes that look at containers, or at all of them. */
 export const containerViewRoutes = [
@@ -154,6 +161,6 @@ export const containerViewRoutes = [
   route("POST", "/containers/prune", prune),
   route("GET", "/containers/{name}/json", inspect),
   route("GET", "/containers/{name}/top", top),
-  route("GET", "/containers/{name}/changes", missing("listing a container's changes")),
+  route("GET", "/containers/{name}/changes", changes),
   route("GET", "/containers/{name}/stats", stats),
 ]

@@ -5,7 +5,13 @@ import { RequestFault } from "../engine/faults.ts"
 import { newId } from "../engine/names.ts"
 import * as engine from "../engine/requests/container.ts"
 import { containerIds, ContainerNameFault, viewContainer } from "../engine/views/container.ts"
-import { viewImage } from "../engine/views/image.ts"
+import { type ImageView, viewImage } from "../engine/views/image.ts"
+import {
+  formatPlatform,
+  machinePlatform,
+  normalisePlatform,
+  parsePlatform,
+} from "../oci/platform.ts"
 import { ApiFault, conflict, invalid, notFound, notYet } from "./faults.ts"
 import { readJson } from "./json.ts"
 import { queryBool, queryInt } from "./query.ts"
@@ -67,6 +73,7 @@ const create = (defaults: Defaults) => (call: Call) =>
     if (imageName === "") return yield* invalid("No command specified")
     const image = yield* Effect.mapError(viewImage(imageName), ({ reason, cause }) =>
       reason === "malformed" ? invalid(cause) : notFound(`No such image: ${tagged(imageName)}`))
+    yield* attempt(() => checkPlatform(call.query.get("platform") ?? "", imageName, image))
     const id = yield* newId
     const resolve = yield* containerIds
     const from = { id: image.row.id, name: imageName, defaults: image.config.config }
@@ -82,6 +89,23 @@ const create = (defaults: Defaults) => (call: Call) =>
         : said("create", call, id, name)(fault))
     return json({ Id: id, Warnings: warnings }, 201)
   })
+
+/** Refuses an image of another platform than is asked for: the client then pulls the right one. */
+function checkPlatform(asked: string, name: string, { config }: ImageView): void {
+  if (asked === "") return
+  const wanted = parsePlatform(asked, machinePlatform)
+  if (wanted === null) throw invalid(`${JSON.stringify(asked)}: invalid platform`)
+  const { os, architecture, variant } = config
+  const actual = normalisePlatform({ os: os || "linux", architecture, variant })
+  const fits = wanted.os === actual.os && wanted.architecture === actual.architecture &&
+    (wanted.variant === actual.variant || actual.variant === "")
+  if (!fits) {
+    throw notFound(
+      `image with reference ${name} was found but does not match the specified platform: ` +
+        `wanted ${formatPlatform(wanted)}, actual: ${formatPlatform(actual)}`,
+    )
+  }
+}
 
 /** Docker says which tag it looked for. */
 const tagged = (name: string): string =>
@@ -124,6 +148,7 @@ const restart = (call: Call) =>
     const grace = yield* graceOf(call)
     const { id, terms } = yield* containerOf(call)
     yield* Effect.mapError(engine.restartContainer(id, terms, grace), said("restart", call, id))
+    yield* tell("restart", id)
     return noContent
   })
 
@@ -132,7 +157,7 @@ const SIGKILL = 9
 const kill = (call: Call) =>
   Effect.gen(function*() {
     const text = call.query.get("signal") || "SIGKILL"
-    const number = yield* attempt(() => signalNumber(text === "0" ? "KILL" : text))
+    const number = yield* attempt(() => signalNumber(text))
     const { id, terms } = yield* Effect.mapError(containerOf(call), (fault) =>
       ApiFault.of(
         fault.category,

@@ -9,11 +9,6 @@ import { attempt, type Call, route } from "./route.ts"
 import { jsonLines } from "./stream.ts"
 import { timeOf } from "./time.ts"
 
-const FILTERS = [
-  "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope",
-  "secret", "service", "type", "volume",
-]
-
 /** An event as Docker says it, with the old fields that supervisors still read. */
 const shown = ({ type, action, id, attributes, wallMs }: EngineEvent) => {
   const legacy = type === "container" || type === "image"
@@ -53,12 +48,13 @@ const passes = (filters: Filters, { type, action, id, attributes }: EngineEvent)
 const listen = (call: Call) =>
   Effect.gen(function*() {
     const { query, request } = call
-    const filters = yield* attempt(() => queryFilters(query, FILTERS))
+    const filters = yield* attempt(() => queryFilters(query, null))
     const now = yield* Effect.map(Effect.clockWith((clock) => clock.currentTimeMillis), Number)
     const since = yield* attempt(() => timeOf(query.get("since"), now))
     const until = yield* attempt(() => timeOf(query.get("until"), now))
     if (since !== null && until !== null && until < since) {
-      return yield* Effect.fail(invalid("`since` time cannot be after `until` time"))
+      const [from, to] = [since, until].map((ms) => Math.floor(ms / 1000))
+      return yield* invalid(`\`since\` time (${from}) cannot be after \`until\` time (${to})`)
     }
     const events = yield* Events
     const queue = yield* Queue.unbounded<EngineEvent, Cause.Done>()

@@ -12,6 +12,7 @@ import {
   viewImage,
 } from "../engine/views/image.ts"
 import { familiarReference, parseReference, referenceOf, withDefaultTag } from "../oci/reference.ts"
+import { machinePlatform, parsePlatform } from "../oci/platform.ts"
 import { credentialsIn } from "./auth.ts"
 import { ApiFault, asFault, invalid, notYet } from "./faults.ts"
 import { loadLines, PullLines } from "./progress.ts"
@@ -20,7 +21,7 @@ import { attempt, type Call, route } from "./route.ts"
 import { historyOf, imageInspect, imageSummary, knownAs } from "./schema/image.ts"
 import { json, jsonLines, streamed } from "./stream.ts"
 import { timeOf } from "./time.ts"
-import { whenTold } from "./told.ts"
+import { inBand, whenTold } from "./told.ts"
 
 /** Docker's words and numbers for a name that leads nowhere. */
 const named = ({ reason, name, cause }: ImageNameFault): ApiFault =>
@@ -38,14 +39,15 @@ const withTagShown = (name: string): string => {
   return Result.isFailure(parsed) ? name : familiarReference(withDefaultTag(parsed.success))
 }
 
-/** What status a pull's failure has, as long as nothing has been sent. */
+/**
+ * What status a pull's failure has, as long as nothing has been sent: Docker's. Never a 401, at
+ * which the CLI asks for a password instead of saying what was wrong.
+ */
 const pullFault = (fault: unknown): ApiFault => {
   if (!(fault instanceof PullFault)) return asFault(fault)
   const { reason, cause } = fault
-  if (reason === "notFound") return ApiFault.of("notFound", cause)
-  if (reason === "unsupported") return ApiFault.of("notFound", cause)
-  if (reason !== "unauthorized") return ApiFault.of("system", cause)
-  return ApiFault.of(cause.startsWith("pull access denied") ? "notFound" : "unauthorized", cause)
+  const isMissing = reason === "notFound" || cause.startsWith("pull access denied")
+  return ApiFault.of(isMissing ? "notFound" : "system", cause)
 }
 
 const create = (call: Call) =>
@@ -58,6 +60,10 @@ const create = (call: Call) =>
     const credentials = yield* attempt(() => credentialsIn(request.headers["x-registry-auth"]))
     const reference = withDefaultTag(parsed.success)
     const platform = query.get("platform") || null
+    if (platform !== null && parsePlatform(platform, machinePlatform) === null) {
+      const words = `"${platform}": unknown operating system or architecture: invalid argument`
+      return yield* Effect.fail(invalid(words))
+    }
     const lines = new PullLines(reference)
     const values = yield* whenTold(
       (tell: (news: PullNews) => void) =>
@@ -78,13 +84,13 @@ const list = (call: Call) =>
       createdOf(filters, name))
     const [before, since] = times
     const until = yield* untilOf(filters)
-    const shown = images.filter((image) =>
+    const shown = yield* attempt(() => images.filter((image) =>
       labelsMatch(image.config.config.labels, filters.get("label")) &&
       (dangling === undefined || dangling === (image.tags.length === 0)) &&
       (before === null || created(image) < before!) &&
       (since === null || created(image) > since!) &&
       created(image) < until &&
-      knownAs(image, filters.get("reference")))
+      knownAs(image, filters.get("reference"))))
     const digests = queryBool(call.query, "digests", true)
     return json(shown.map((image) =>
       imageSummary(image, call.version, filters.get("reference"), digests)
@@ -143,6 +149,7 @@ const remove = ({ params, query }: Call) =>
     }),
   )
 
+/** Docker never gives a failed load a status: clients look for the error in the stream. */
 const load = ({ request, query }: Call) =>
   Effect.gen(function*() {
     const body = Stream.toAsyncIterableWith(request.stream, yield* Effect.context<never>())
@@ -150,7 +157,7 @@ const load = ({ request, query }: Call) =>
     const values = yield* whenTold(
       (tell: (news: PullNews) => void) => Effect.mapError(loadArchive(body, tell), pullFault),
       loadLines(quiet),
-    )
+    ).pipe(Effect.catch(({ message }) => Effect.succeed(Stream.make(inBand(message)))))
     return yield* jsonLines(request, values)
   })
 

@@ -1,42 +1,46 @@
 import * as Effect from "effect/Effect"
+import {
+  type BridgeState,
+  type NetworkName,
+  networkOf,
+  Networks,
+  NETWORKS,
+} from "../engine/networks.ts"
 import { listContainers, type ContainerView } from "../engine/views/container.ts"
-import { notFound } from "./faults.ts"
+import { containerOf } from "./containers.ts"
+import { ApiFault, notFound, notYet } from "./faults.ts"
+import { readJson } from "./json.ts"
 import { labelsMatch, queryFilters } from "./query.ts"
 import { attempt, type Call, route } from "./route.ts"
-import { endpoints, type NetworkName, networkOf, NETWORKS } from "./schema/network.ts"
+import { endpoints } from "./schema/network.ts"
 import { json } from "./stream.ts"
 
 const NAMES = Object.keys(NETWORKS) as NetworkName[]
 
-/** What is known of the bridge: where it is, is decided with the first container on it. */
-const bridgeOf = (name: NetworkName, views: readonly ContainerView[]) =>
-  name === "bridge" ? views.find(({ network }) => network !== null)?.network ?? null : null
-
-function rangeOf(name: NetworkName, views: readonly ContainerView[]) {
-  const bridge = bridgeOf(name, views)
-  if (bridge === null) return []
-  const { gateway, prefix } = bridge
-  return [{ Subnet: `${masked(gateway, prefix)}/${prefix}`, Gateway: gateway }]
-}
-
-/** The network part of an IPv4 address. */
-function masked(address: string, prefix: number): string {
-  return address.split(".").map((byte, at) => {
-    const bits = Math.min(Math.max(prefix - 8 * at, 0), 8)
-    return Number(byte) & (0xff << (8 - bits))
-  }).join(".")
-}
-
-function optionsOf(name: NetworkName, views: readonly ContainerView[]): Record<string, string> {
-  const bridge = bridgeOf(name, views)
-  return bridge === null ? {} : {
+/** How the bridge is laid out, in the words of its driver's options. */
+const optionsOf = (bridge: BridgeState | null): Readonly<Record<string, string>> =>
+  bridge === null ? {} : {
     "com.docker.network.bridge.default_bridge": "true",
-    "com.docker.network.bridge.name": bridge.bridge,
+    "com.docker.network.bridge.enable_icc": String(bridge.icc),
+    "com.docker.network.bridge.enable_ip_masquerade": String(bridge.masquerade),
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+    "com.docker.network.bridge.name": bridge.name,
+    "com.docker.network.driver.mtu": String(bridge.mtu),
   }
-}
+
+const rangesOf = (bridge: BridgeState | null) =>
+  bridge === null || bridge.subnet === "" ? [] : [{
+    Subnet: bridge.subnet,
+    ...(bridge.range === "" ? {} : { IPRange: bridge.range }),
+    Gateway: bridge.gateway,
+  }]
 
 /** A network as Docker shows it: all there is to say of one that nobody made. */
-const shown = (name: NetworkName, views: readonly ContainerView[]) => ({
+const shown = (
+  name: NetworkName,
+  bridge: BridgeState | null,
+  views: readonly ContainerView[],
+) => ({
   Name: name,
   Id: NETWORKS[name].id,
   Created: "1970-01-01T00:00:00Z",
@@ -44,14 +48,14 @@ const shown = (name: NetworkName, views: readonly ContainerView[]) => ({
   Driver: NETWORKS[name].driver,
   EnableIPv4: true,
   EnableIPv6: false,
-  IPAM: { Driver: "default", Options: null, Config: rangeOf(name, views) },
+  IPAM: { Driver: "default", Options: null, Config: rangesOf(name === "bridge" ? bridge : null) },
   Internal: false,
   Attachable: false,
   Ingress: false,
   ConfigFrom: { Network: "" },
   ConfigOnly: false,
   Containers: Object.fromEntries(
-    views.filter((view) => networkOf(view) === name && view.state.pid !== 0).map((view) => {
+    views.filter((view) => networkOf(view.terms) === name && view.state.pid !== 0).map((view) => {
       const at = endpoints(view)[name]!
       return [view.id, {
         Name: view.name,
@@ -62,7 +66,7 @@ const shown = (name: NetworkName, views: readonly ContainerView[]) => ({
       }]
     }),
   ),
-  Options: optionsOf(name, views),
+  Options: optionsOf(name === "bridge" ? bridge : null),
   Labels: {},
 })
 
@@ -82,20 +86,54 @@ const list = (call: Call) =>
       any("dangling", (value) => value === "false" || value === "0") &&
       labelsMatch({}, filters.get("label"))
     )
-    const views = yield* listContainers
-    return json(wanted.map((name) => ({ ...shown(name, views), Containers: {} })))
+    const bridge = yield* (yield* Networks).bridge
+    return json(wanted.map((name) => shown(name, bridge, [])))
+  })
+
+/** The network a call names. */
+const networkIn = ({ params }: Call) =>
+  attempt(() => {
+    const asked = params["name"]!
+    const name = NAMES.find((each) => each === asked || NETWORKS[each].id.startsWith(asked))
+    if (name === undefined) throw notFound(`network ${asked} not found`)
+    return name
   })
 
 const inspect = (call: Call) =>
   Effect.gen(function*() {
-    const asked = call.params["name"]!
-    const name = NAMES.find((each) => each === asked || NETWORKS[each].id.startsWith(asked))
-    if (name === undefined) return yield* notFound(`network ${asked} not found`)
-    return json(shown(name, yield* listContainers))
+    const name = yield* networkIn(call)
+    const bridge = yield* (yield* Networks).bridge
+    return json(shown(name, bridge, yield* listContainers))
   })
 
-/** Routes that look at the networks every engine has. Others cannot be made yet. */
+const remove = (call: Call) =>
+  Effect.flatMap(networkIn(call), (name) =>
+    Effect.fail(
+      ApiFault.of("forbidden", `${name} is a pre-defined network and cannot be removed`),
+    ))
+
+const prune = (call: Call) =>
+  Effect.map(
+    attempt(() => queryFilters(call.query, ["label", "label!", "until"])),
+    () => json({ NetworksDeleted: null }),
+  )
+
+/** Joining and leaving: what is named must at least be there. */
+const joining = (what: string) => (call: Call) =>
+  Effect.gen(function*() {
+    yield* networkIn(call)
+    const body = yield* readJson(call.request)
+    const { Container: name } = Object(body) as { readonly Container?: unknown }
+    yield* containerOf({ ...call, params: { name: typeof name === "string" ? name : "" } })
+    return yield* notYet(`${what} a network`)
+  })
+
+/** Routes about the networks every engine has. Others cannot be made yet. */
 export const networkRoutes = [
   route("GET", "/networks", list),
+  route("POST", "/networks/prune", prune),
+  route("POST", "/networks/{name}/connect", joining("connecting a container to")),
+  route("POST", "/networks/{name}/disconnect", joining("disconnecting a container from")),
   route("GET", "/networks/{name}", inspect),
+  route("DELETE", "/networks/{name}", remove),
 ]

@@ -41,6 +41,12 @@ const moving = (status: string, id: string, current: number, total: number): Lin
   id,
 })
 
+const retryLine = ({ afterMs }: { readonly afterMs: number }, id: string): Line => {
+  const seconds = Math.max(1, Math.round(afterMs / 1000))
+  const noun = seconds === 1 ? "second" : "seconds"
+  return { status: `Retrying in ${seconds} ${noun}`, progressDetail: {}, id }
+}
+
 interface Bar {
   readonly id: string
   readonly size: number
@@ -58,44 +64,45 @@ export class PullLines {
   readonly #reference: Reference
   readonly #bars = new Map<Address, Bar>()
   #total = { current: 0, size: 0, shown: 0 }
+  #headed = false
 
   constructor(reference: Reference) {
     this.#reference = reference
   }
 
   news(news: PullNews): readonly Line[] {
+    if (news.kind === "named") {
+      return news.retry === null ? this.#head() : [retryLine(news.retry, this.#tag)]
+    }
     if (news.kind === "layers") return this.#begin(news.layers)
     if (news.kind === "ready") return this.#ready(news.layer, news.existed)
-    const { layer, current, retry } = news.progress
-    const bar = this.#bars.get(layer)
+    const { of, current, retry } = news.progress
+    const bar = this.#bars.get(of)
     if (bar === undefined) return []
-    if (retry !== null) {
-      const seconds = Math.max(1, Math.round(retry.afterMs / 1000))
-      const noun = seconds === 1 ? "second" : "seconds"
-      return [{ status: `Retrying in ${seconds} ${noun}`, progressDetail: {}, id: bar.id }]
-    }
-    return this.#move(bar, current)
+    return retry === null ? this.#move(bar, current) : [retryLine(retry, bar.id)]
   }
 
   end({ digest, present }: Pulled): readonly Line[] {
     const name = familiarReference(this.#reference)
-    const status = present && this.#bars.size === 0
-      ? `Image is up to date for ${name}`
-      : present
+    const status = present
       ? `Image is up to date for ${name}`
       : `Downloaded newer image for ${name}`
-    const lines = [{ status: `Digest: ${digest}` }, { status: `Status: ${status}` }]
-    return this.#bars.size === 0 ? [this.#head(), ...lines] : lines
+    return [...this.#head(), { status: `Digest: ${digest}` }, { status: `Status: ${status}` }]
   }
 
-  #head(): Line {
-    const { domain, path, tag, digest } = this.#reference
-    const repository = domain === "docker.io" ? path : `${domain}/${path}`
-    return { status: `Pulling from ${repository}`, id: digest ?? tag }
+  get #tag(): string {
+    return this.#reference.digest ?? this.#reference.tag ?? ""
+  }
+
+  /** The first line, once; as Docker's it names no host. */
+  #head(): readonly Line[] {
+    if (this.#headed) return []
+    this.#headed = true
+    return [{ status: `Pulling from ${this.#reference.path}`, id: this.#tag }]
   }
 
   #begin(layers: readonly LayerNews[]): readonly Line[] {
-    const lines: Line[] = [this.#head()]
+    const lines: Line[] = [...this.#head()]
     for (const { address, digest, size } of layers) {
       if (this.#bars.has(address)) continue
       const id = shortOf(digest)
@@ -144,8 +151,8 @@ export class PullLines {
 export const loadLines = (quiet: boolean) => ({
   news: (news: PullNews): readonly Line[] => {
     if (quiet || news.kind !== "progress") return []
-    const { layer, current, total } = news.progress
-    return [moving("Loading layer", shortOf(layer.slice("layer/".length)), current, total)]
+    const { of, current, total } = news.progress
+    return [moving("Loading layer", shortOf(of.slice("layer/".length)), current, total)]
   },
   end: (loaded: readonly Loaded[]): readonly Line[] =>
     loaded.flatMap(({ imageId, tags }) =>

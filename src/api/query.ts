@@ -21,9 +21,9 @@ export type Filters = ReadonlyMap<string, readonly string[]>
 
 /**
  * Reads `filters={"name":["value"]}` or its old form `{"name":{"value":true}}`. A name that is not
- * among `known` is refused. Throws an `ApiFault`.
+ * among `known` is refused; null: any will do. Throws an `ApiFault`.
  */
-export function queryFilters(query: URLSearchParams, known: readonly string[]): Filters {
+export function queryFilters(query: URLSearchParams, known: readonly string[] | null): Filters {
   const text = query.get("filters")
   const filters = new Map<string, readonly string[]>()
   if (text === null || text === "") return filters
@@ -32,7 +32,7 @@ export function queryFilters(query: URLSearchParams, known: readonly string[]): 
       ? given
       : Object.entries(Object(given)).filter(([, on]) => on === true).map(([value]) => value)
     if (!values.every((value) => typeof value === "string")) throw malformed(text)
-    if (!known.includes(name)) throw invalid(`invalid filter '${name}'`)
+    if (known?.includes(name) === false) throw invalid(`invalid filter '${name}'`)
     filters.set(name, values as string[])
   }
   return filters

@@ -7,6 +7,7 @@ import { eventRoutes } from "./events.ts"
 import { imageRoutes } from "./images.ts"
 import { missingRoutes } from "./missing.ts"
 import { networkRoutes } from "./networks.ts"
+import { registryRoutes } from "./registry.ts"
 import type { Route } from "./route.ts"
 import { type Shown, systemRoutes } from "./system.ts"
 
@@ -16,6 +17,7 @@ const all = (settings: () => Shown, defaults: Defaults) =>
     ...systemRoutes(settings),
     ...debugRoutes,
     ...imageRoutes,
+    ...registryRoutes,
     ...eventRoutes,
     ...containerRoutes(defaults),
     ...containerViewRoutes,

@@ -1,10 +1,12 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { listContainers } from "../engine/views/container.ts"
+import { sizesOf } from "../engine/views/sizes.ts"
 import { diskUse, systemInfo } from "../engine/views/system.ts"
-import { notYet } from "./faults.ts"
 import { type Call, route } from "./route.ts"
 import { imageSummary } from "./schema/image.ts"
+import { listed } from "./schema/list.ts"
 import { json } from "./stream.ts"
 import { API_VERSION, ENGINE_VERSION, MIN_API_VERSION } from "./version.ts"
 
@@ -46,7 +48,10 @@ const version = () =>
         Details: {
           ApiVersion: API_VERSION,
           Arch: architecture,
+          BuildTime: "",
           Experimental: "false",
+          GitCommit: "",
+          GoVersion: "",
           KernelVersion: machine.kernel,
           MinAPIVersion: MIN_API_VERSION,
           Os: "linux",
@@ -61,6 +66,7 @@ const version = () =>
       Os: "linux",
       Arch: architecture,
       KernelVersion: machine.kernel,
+      BuildTime: "",
     }))
 
 /** What is so on every Linux machine, and what of Docker's there is not here. */
@@ -136,10 +142,17 @@ const info = (shown: () => Shown) => () =>
       OperatingSystem: machine.system,
       Architecture: MACHINES[process.arch] ?? process.arch,
       RegistryConfig: {
-        AllowNondistributableArtifactsCIDRs: null,
-        AllowNondistributableArtifactsHostnames: null,
+        AllowNondistributableArtifactsCIDRs: [],
+        AllowNondistributableArtifactsHostnames: [],
         InsecureRegistryCIDRs: ["127.0.0.0/8"],
-        IndexConfigs: {},
+        IndexConfigs: {
+          "docker.io": {
+            Name: "docker.io",
+            Mirrors: settings.registryMirrors,
+            Secure: true,
+            Official: true,
+          },
+        },
         Mirrors: settings.registryMirrors,
       },
       NCPU: machine.cpus,
@@ -153,14 +166,24 @@ const info = (shown: () => Shown) => () =>
   })
 
 const df = (call: Call) =>
-  Effect.map(diskUse, ({ images, layersBytes }) =>
-    json({
+  Effect.gen(function*() {
+    const { uses, layersBytes } = yield* diskUse
+    const views = yield* listContainers
+    const now = yield* Clock.currentTimeMillis
+    const containers = views.map((view) =>
+      Effect.map(sizesOf(view), (sizes) => listed(view, view.imageName, now, sizes)))
+    return json({
       LayersSize: layersBytes,
-      Images: images.map((image) => imageSummary(image, call.version, undefined, true)),
-      Containers: [],
+      Images: uses.map(({ image, sharedBytes }) => ({
+        ...imageSummary(image, call.version, undefined, true),
+        Containers: image.containers,
+        SharedSize: sharedBytes,
+      })),
+      Containers: yield* Effect.all(containers),
       Volumes: [],
       BuildCache: [],
-    }))
+    })
+  })
 
 /** Routes about the engine itself. */
 export const systemRoutes = (settings: () => Shown) => [
@@ -169,5 +192,4 @@ export const systemRoutes = (settings: () => Shown) => [
   route("GET", "/version", version),
   route("GET", "/info", info(settings)),
   route("GET", "/system/df", df),
-  route("POST", "/auth", () => Effect.fail(notYet("logging in to a registry"))),
 ]

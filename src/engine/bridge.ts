@@ -7,13 +7,22 @@ import { applyRules } from "../kernel/nft.ts"
 import { isPortFree, localPortRange } from "../kernel/ports.ts"
 import { type RunFault, StartFault } from "../kernel/runtime.ts"
 import { linkName, macOf } from "../net/mac.ts"
-import { allocate, bridgePool, type Cidr, freeBridge, parseCidr, type Pool } from "../net/pools.ts"
+import {
+  allocate,
+  bridgePool,
+  type Cidr,
+  formatCidr,
+  freeBridge,
+  parseCidr,
+  type Pool,
+  subnetOf,
+} from "../net/pools.ts"
 import { parsePortRange, planPorts } from "../net/ports.ts"
 import { type Published, publishing, removal, ruleset, withdrawing } from "../net/rules.ts"
 import type { Port, Terms } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
 import { Store } from "../store/store.ts"
-import { Networks, type NetworkState } from "./networks.ts"
+import { type BridgeState, Networks, type NetworkState } from "./networks.ts"
 
 const DEFAULT_BRIDGE = "balena0"
 const DEFAULT_MTU = 1500
@@ -95,7 +104,7 @@ class DefaultBridge {
   }
 
   /** An address and host ports for one container; the claim stands until `release`. */
-  claim(id: string, terms: Terms): Effect.Effect<NetworkState, StartFault> {
+  claim(id: string, name: string, terms: Terms): Effect.Effect<NetworkState, StartFault> {
     return Effect.flatMap(this.ready, (pool) => {
       const others = [...this.#claims].filter(([other]) => other !== id).map(([, claim]) => claim)
       const address = allocate(pool, new Set(others.map((claim) => claim.address)))
@@ -108,7 +117,7 @@ class DefaultBridge {
       })
       if (Result.isFailure(ports)) {
         return Effect.fail(failed("driver failed programming external connectivity on endpoint " +
-          `${terms.hostname} (${id}): ${ports.failure.cause}`))
+          `${name} (${id}): ${ports.failure.cause}`))
       }
       const claim: NetworkState = {
         bridge: this.#name,
@@ -150,6 +159,22 @@ class DefaultBridge {
     return this.#turn.withPermit(applyRules(withdrawing(this.#table, publishedBy(claim))))
   }
 
+  /** As it was made; else as it would be, as far as that is settled. */
+  readonly state: Effect.Effect<BridgeState> = Effect.suspend(() => {
+    const { fixedCidr, mtu, icc, ipMasq, bip } = this.#settings
+    const there = bip === "" ? addressOn(this.#name) : parseCidr(bip)
+    const subnet = this.#pool?.subnet ?? (there === null ? null : subnetOf(there))
+    return Effect.succeed({
+      name: this.#name,
+      subnet: subnet === null ? "" : formatCidr(subnet),
+      gateway: this.#pool?.gateway ?? there?.address ?? "",
+      range: fixedCidr,
+      mtu: mtu || DEFAULT_MTU,
+      icc,
+      masquerade: ipMasq,
+    })
+  })
+
   /**
    * Running containers need their rules again if the machine's were flushed, or we were away. What
    * is left of containers that ended meanwhile goes.
@@ -178,10 +203,12 @@ export const networksLinux = (settings: Settings) =>
       yield* Effect.forkScoped(Effect.catch(bridge.restore, ({ cause }) =>
         Effect.logWarning(`published ports are not restored: ${cause}`)))
       return Networks.of({
-        claim: (id, terms) => onBridge(terms) ? bridge.claim(id, terms) : Effect.succeed(null),
+        claim: ({ id, name }, terms) =>
+          onBridge(terms) ? bridge.claim(id, name, terms) : Effect.succeed(null),
         hold: (id, state) => bridge.hold(id, state),
         publish: (id) => bridge.publish(id),
         release: (id) => bridge.release(id),
+        bridge: settings.bridge === "none" ? Effect.succeed(null) : bridge.state,
       })
     }),
   )

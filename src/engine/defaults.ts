@@ -1,4 +1,5 @@
 import { cgroupVersion, hostName, textOf } from "../kernel/machine.ts"
+import { exists } from "../kernel/presence.ts"
 import { machineReport } from "../kernel/resources.ts"
 import type { Ulimit } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
@@ -14,6 +15,8 @@ export interface Defaults {
   /** Null: as Docker has it, by the version of the control groups. */
   readonly cgroupnsMode: "private" | "host" | null
   readonly cgroupVersion: 1 | 2
+  /** Can the kernel favour one container's block I/O over another's? */
+  readonly weighsBlockIo: boolean
   readonly init: boolean
   readonly noNewPrivileges: boolean
   /** The text of the profile a container gets that asks for none; empty: the built-in one. */
@@ -42,6 +45,7 @@ export const defaultsOf = (settings: Settings): Defaults => {
     ipcMode: settings.defaultIpcMode,
     cgroupnsMode: cgroupnsOf(settings.defaultCgroupnsMode),
     cgroupVersion: cgroupVersion(),
+    weighsBlockIo: cgroupVersion() === 2 || exists("/sys/fs/cgroup/blkio/blkio.weight"),
     init: settings.init,
     noNewPrivileges: settings.noNewPrivileges,
     seccompProfile: seccompOf(settings.seccompProfile),

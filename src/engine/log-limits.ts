@@ -22,8 +22,11 @@ const BOUNDED: LogLimits = { bytes: 20 * 1024 * 1024, files: 5 }
 export const logLimits = ({ driver, options }: Log): Result.Result<LogLimits | null, string> => {
   const { "max-size": size, "max-file": count } = options
   const unasked = driver === "json-file" ? null : BOUNDED
+  if (count !== undefined && !/^-?\d+$/.test(count)) {
+    return Result.fail(`strconv.Atoi: parsing ${JSON.stringify(count)}: invalid syntax`)
+  }
   const files = count === undefined ? unasked?.files ?? 1 : Number(count)
-  if (!Number.isInteger(files) || files < 1) return Result.fail(`invalid max-file: ${count}`)
+  if (files < 1) return Result.fail("max-file cannot be less than 1")
   if (driver === "none" || size === "-1") return Result.succeed(null)
   if (size === undefined) return Result.succeed(unasked && { ...unasked, files })
   const bytes = toBytes(size)

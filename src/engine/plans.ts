@@ -75,6 +75,8 @@ export const plannerLinux = (settings: Settings) =>
           initPath: settings.initPath || programOf("docker-init") || programOf("tini"),
           findDevices,
           pidOf: (id) => store.containers.get(id)?.state.pid || null,
+          sharesIpc: (id) =>
+            (store.containers.get(id)?.terms as Terms | undefined)?.ipcMode === "shareable",
         }
       }
 

@@ -1,30 +1,31 @@
 import * as Context from "effect/Context"
 import type { Address } from "../../machines/words.ts"
 
-/** How far a layer has come, in compressed bytes; or why it waits. */
+/** How far something has come, or why it waits. */
 export interface Progress {
-  readonly layer: Address
+  /** A layer, counted in compressed bytes; or an image: what its name stands for has been found. */
+  readonly of: Address
   readonly current: number
   readonly total: number
   /** A passing fault, and when the next try comes; null: bytes are coming. */
   readonly retry: { readonly cause: string; readonly afterMs: number } | null
 }
 
-/** Who is told how a layer comes along. Volatile: nothing of it is remembered. */
+/** Who is told how things come along. Volatile: nothing of it is remembered. */
 export class ProgressBody {
   readonly #last = new Map<Address, Progress>()
   readonly #listeners = new Set<(progress: Progress) => void>()
 
   tell(progress: Progress): void {
-    this.#last.set(progress.layer, progress)
+    this.#last.set(progress.of, progress)
     for (const listener of this.#listeners) listener(progress)
   }
-  /** A layer is done, for better or worse: its last word is forgotten. */
-  end(layer: Address): void {
-    this.#last.delete(layer)
+  /** It is done, for better or worse: its last word is forgotten. */
+  end(of: Address): void {
+    this.#last.delete(of)
   }
-  last(layer: Address): Progress | undefined {
-    return this.#last.get(layer)
+  last(of: Address): Progress | undefined {
+    return this.#last.get(of)
   }
   listen(listener: (progress: Progress) => void): () => void {
     this.#listeners.add(listener)

@@ -1,5 +1,5 @@
 import { type AnyMachineSnapshot, transition } from "xstate"
-import { type Address, asked, type Asked } from "../../machines/words.ts"
+import { type Address, asked, type Asked, type Command } from "../../machines/words.ts"
 import type { CommandRow, Moment, TimerRow } from "../store/journal.ts"
 import type { StoreBody } from "../store/store.ts"
 import { RequestFault } from "./faults.ts"
@@ -14,6 +14,8 @@ export interface Transition {
   /** States as xstate values; `before` is undefined for a machine's first. */
   readonly before: unknown
   readonly snapshot: AnyMachineSnapshot
+  /** What it asked for. */
+  readonly commands: readonly Command[]
   /** It has ended: its row is gone. */
   readonly done: boolean
   readonly at: Moment
@@ -191,7 +193,14 @@ export class Stepper {
       this.living.set(address, { snapshot: after, seq, rows, quarantine: null })
     }
     this.#aftermath.transitions.push({
-      seq, address, event, before: living?.snapshot.value, snapshot: after, done, at,
+      seq,
+      address,
+      event,
+      before: living?.snapshot.value,
+      snapshot: after,
+      commands: wants.commands,
+      done,
+      at,
     })
     this.#setTimers(address, wants, seq, at, done)
     this.#carryDown(address, wants, seq, at, hops)

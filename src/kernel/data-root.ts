@@ -25,7 +25,7 @@ export class DataRootFault extends Schema.TaggedError<DataRootFault>()("DataRoot
 
 /** statfs(2): an overlay mount cannot have its upper directory on another one. */
 const OVERLAYFS_MAGIC = 0x794c7630
-/** What Docker and balenaEngine keep in a data root, whatever their driver, and we do not. */
+/** What Docker and balenaEngine keep, whatever their storage driver, and we do not. */
 const FOREIGN = ["image", "buildkit", "containerd", "swarm", "trust"]
 /** What we keep, and sweep of all that our database does not name. */
 const SWEPT = ["overlay2", "containers", "volumes"]

@@ -45,9 +45,9 @@ const minorOf = (device: number): number =>
 const LEFT_OUT = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console"])
 
 /** The device at a path (through links), or all below a directory (without links: they double). */
-export const findDevices = (path: string): readonly FoundDevice[] => {
+export const findDevices = (path: string): readonly FoundDevice[] | null => {
   const stat = statSync(path, { throwIfNoEntry: false })
-  if (stat === undefined) return []
+  if (stat === undefined) return null
   return stat.isDirectory() ? devicesBelow(path) : deviceOf(path, stat)
 }
 

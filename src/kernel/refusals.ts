@@ -16,7 +16,7 @@ const VICE_VERSA = "Are you trying to mount a directory onto a file (or vice-ver
  * @param program the first word of the container's command line.
  */
 export const refusalOf = (text: string, program: string): Refusal => {
-  const said = plain(text)
+  const said = lowered(plain(text))
   const exec = `${PROCESS}: exec: ${JSON.stringify(program)}`
   if (/executable file `.*` not found|cannot find `.*` in \$PATH/.test(said)) {
     const where = program.includes("/")
@@ -24,22 +24,31 @@ export const refusalOf = (text: string, program: string): Refusal => {
       : "executable file not found in $PATH"
     return { exitCode: 127, cause: `${exec}: ${where}` }
   }
-  if (/open executable: (Permission denied|Operation not permitted|Is a directory)/.test(said)) {
+  if (/open executable: (permission denied|operation not permitted|is a directory)/.test(said)) {
     return { exitCode: 126, cause: `${exec}: permission denied` }
   }
-  if (/open executable: Not a directory/.test(said)) {
+  if (/open executable: not a directory/.test(said)) {
     return { exitCode: 127, cause: `${exec}: stat ${program}: not a directory` }
   }
   const cause = said.startsWith("unable to start") ? `${CREATE}: ${said}` : `${PROCESS}: ${said}`
-  const hint = /not a directory/i.test(said) ? `: ${VICE_VERSA}` : ""
+  const hint = /not a directory/.test(said) && !said.includes("chdir") ? `: ${VICE_VERSA}` : ""
   return { exitCode: codeOf(said), cause: `${cause}${hint}` }
 }
 
 const codeOf = (said: string): Refusal["exitCode"] => {
   if (/exec: .*(executable file not found|no such file or directory)/.test(said)) return 127
   if (/exec: .*(permission denied|is a directory)/.test(said)) return 126
-  return /not a directory/i.test(said) ? 127 : 125
+  return said.includes("not a directory") ? 127 : 125
 }
+
+/** The C library's words for an errno begin with a capital; Go's, which clients know, do not. */
+const lowered = (text: string): string =>
+  text.replace(ERRNO, (words) => words.toLowerCase())
+
+const ERRNO = new RegExp([
+  "No such file or directory", "Permission denied", "Operation not permitted", "Not a directory",
+  "Is a directory", "Invalid argument", "No such device",
+].map((words) => `: ${words}`).join("|"), "g")
 
 /** Does the runtime say that it cannot deal with this machine's cgroups at all? */
 export const isUnfit = (text: string): boolean =>

@@ -8,6 +8,7 @@ import {
 import { clean } from "./clean.ts"
 import { keep, type Creation, type Keeper } from "./conmon.ts"
 import { clearStatus, statusDirectoryOf } from "./exits.ts"
+import { furnish } from "./furnish.ts"
 import { attempt, awaited, callRuntime, type Host } from "./host.ts"
 import { connect } from "./links.ts"
 import { mountOverlay, readInRoot } from "./mounts.ts"
@@ -96,6 +97,7 @@ const prepare = (bundle: Bundle, plan: RunPlan): Prepared => {
   const lower = plan.lower.length > 0 ? plan.lower : [join(bundle.path, "empty")]
   if (plan.lower.length === 0) mkdirSync(lower[0]!, { recursive: true })
   mountOverlay({ lower, upper, work, target: bundle.rootfs })
+  furnish(bundle.rootfs)
   const spec = plan.spec({
     path: bundle.rootfs,
     read: (path) => readInRoot(bundle.rootfs, path),

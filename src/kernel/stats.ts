@@ -8,6 +8,8 @@ export interface Usage {
   readonly cpuNs: number
   readonly cpuUserNs: number
   readonly cpuSystemNs: number
+  /** On each processor; empty: the kernel does not say. */
+  readonly perCpuNs: readonly number[]
   /** Of the whole machine, all processors together. */
   readonly machineCpuNs: number
   readonly cpus: number
@@ -16,6 +18,8 @@ export interface Usage {
   readonly throttledNs: number
   readonly memory: number
   readonly memoryMax: number
+  /** The most there ever was; null: the kernel does not say. */
+  readonly memoryPeak: number | null
   /** memory.stat(7), as it is named there. */
   readonly memoryStats: Readonly<Record<string, number>>
   readonly pids: number
@@ -115,11 +119,13 @@ function version2(directory: string): Groups {
     cpuNs: (cpu["usage_usec"] ?? 0) * NS_PER_US,
     cpuUserNs: (cpu["user_usec"] ?? 0) * NS_PER_US,
     cpuSystemNs: (cpu["system_usec"] ?? 0) * NS_PER_US,
+    perCpuNs: [],
     periods: cpu["nr_periods"] ?? 0,
     throttledPeriods: cpu["nr_throttled"] ?? 0,
     throttledNs: (cpu["throttled_usec"] ?? 0) * NS_PER_US,
     memory: number(join(directory, "memory.current")),
     memoryMax: limit(join(directory, "memory.max")) ?? machineMemory(),
+    memoryPeak: null,
     memoryStats: table(join(directory, "memory.stat")),
     pids: number(join(directory, "pids.current")),
     pidsMax: limit(join(directory, "pids.max")),
@@ -138,11 +144,13 @@ function version1(pid: number): Groups {
     cpuNs: number(join(acct, "cpuacct.usage")),
     cpuUserNs: number(join(acct, "cpuacct.usage_user")),
     cpuSystemNs: number(join(acct, "cpuacct.usage_sys")),
+    perCpuNs: text(join(acct, "cpuacct.usage_percpu")).trim().split(/\s+/).map(Number),
     periods: throttling["nr_periods"] ?? 0,
     throttledPeriods: throttling["nr_throttled"] ?? 0,
     throttledNs: throttling["throttled_time"] ?? 0,
     memory: number(join(memory, "memory.usage_in_bytes")),
     memoryMax: limit(join(memory, "memory.limit_in_bytes")) ?? machineMemory(),
+    memoryPeak: number(join(memory, "memory.max_usage_in_bytes")),
     memoryStats: table(join(memory, "memory.stat")),
     pids: number(join(pids, "pids.current")),
     pidsMax: limit(join(pids, "pids.max")),

@@ -41,8 +41,8 @@ export const CARRIER_DEFAULTS = {
   stopMs: 5_000,
   backoffBaseMs: 2_000,
   backoffMaxMs: 300_000,
-  connectTimeoutMs: 30_000,
-  headersTimeoutMs: 60_000,
+  connectTimeoutMs: 15_000,
+  headersTimeoutMs: 30_000,
   stallTimeoutMs: 60_000,
 } as const
 
@@ -62,6 +62,7 @@ type Answer = Extract<FromChild, {
 interface Listener {
   readonly name: string
   readonly answer: (effect: Effect.Effect<Answer, PullFault>) => void
+  readonly named: () => void
   readonly progress: Watch["progress"]
   readonly retrying: Watch["retrying"]
   readonly checkpoint: Watch["checkpoint"] | null
@@ -87,11 +88,11 @@ const makeCarrier = (
       yield* FiberHandle.makeRuntime<never, never, void>(),
     )
     yield* Effect.addFinalizer(() => office.close)
-    const quiet = { progress: () => {}, retrying: () => {}, checkpoint: null }
+    const quiet = { named: () => {}, progress: () => {}, retrying: () => {}, checkpoint: null }
     return Carrier.of({
-      resolve: ({ retrying, repository, reference, access, platform }) =>
+      resolve: ({ named, retrying, repository, reference, access, platform }) =>
         office.ask(
-          { ...quiet, name: repository, retrying },
+          { ...quiet, name: repository, named, retrying },
           (id) => ({ _tag: "resolve", id, repository, reference, access, platform }),
           (answer) => answer._tag === "resolved" ? answer.resolved : null,
         ),
@@ -103,7 +104,7 @@ const makeCarrier = (
         ),
       fetch: ({ job, ...rest }, watch) =>
         office.ask(
-          { ...watch, name: job },
+          { ...quiet, ...watch, name: job },
           (id) => ({ _tag: "fetch", id, ...rest }),
           (answer) => answer._tag === "fetched" ? answer.fetched : null,
         ),
@@ -199,6 +200,8 @@ class Office {
     const listener = live.jobs.get(said.id)
     if (listener === undefined) return
     switch (said._tag) {
+      case "named":
+        return listener.named()
       case "progress":
         return listener.progress(said.current, said.total)
       case "retrying":

@@ -112,6 +112,8 @@ export class Carrier extends Context.Service<Carrier, {
     readonly access: Access
     /** `linux/arm64/v8`; null: this machine's. */
     readonly platform: string | null
+    /** It is there. Until this a passing fault is soon told; from here on it is waited out. */
+    readonly named: () => void
     readonly retrying: (cause: string, afterMs: number) => void
   }) => Effect.Effect<Resolved, PullFault>
   /** Reads what a saved archive holds: a file of this daemon's own, possibly gzipped as a whole. */

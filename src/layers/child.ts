@@ -33,8 +33,6 @@ const RECEIVE_BUFFER_BYTES = 64 * 1024
 /** At most two blobs at once: a third would only take memory from the other two. */
 const FETCHES_MAX = 2
 const COLLECT_BYTES = 4 * 1024 * 1024
-/** A manifest's tries, before a person is told. */
-const RESOLVE_TRIES_MAX = 5
 
 const send = (message: FromChild, sent: () => void = () => {}): void => {
   process.send?.(message, undefined, undefined, sent)
@@ -123,7 +121,11 @@ class Desk {
     switch (job._tag) {
       case "resolve":
         return Effect.map(
-          resolve(this.#registry, job, { backoff, triesMax: RESOLVE_TRIES_MAX, retrying }),
+          resolve(this.#registry, job, {
+            backoff,
+            retrying,
+            named: () => send({ _tag: "named", id }),
+          }),
           (resolved) => ({ _tag: "resolved", id, resolved }),
         )
       case "inspect":

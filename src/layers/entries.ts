@@ -128,7 +128,10 @@ export class Entries implements TarSink {
       this.bytes += entry.size
       if (file.position === 0) this.#calls.close(file.fd)
       else this.#writeBack.add(file.fd, file.steps.dirty(file.position))
-    } else this.#index.record({ kind, path: Buffer.from(path, "latin1") })
+    } else {
+      this.#index.record({ kind, path: Buffer.from(path, "latin1") })
+      if (entry.type === "symlink") this.bytes += entry.link.length
+    }
     this.#current = null
   }
 

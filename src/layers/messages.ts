@@ -96,6 +96,8 @@ const Resolved = Schema.TaggedStruct("resolved", {
     layers: Schema.Array(LayerSource),
   }),
 })
+/** What the reference names is there; the rest of the answer may take as long as it takes. */
+const Named = Schema.TaggedStruct("named", { id: Id })
 const Inspected = Schema.TaggedStruct("inspected", {
   id: Id,
   archived: Schema.Array(Schema.Struct({
@@ -129,6 +131,7 @@ const Checkpoint = Schema.TaggedStruct("checkpoint", {
 const Stopped = Schema.TaggedStruct("stopped", { id: Id })
 
 const FromChild = Schema.Union([
+  Named,
   Resolved,
   Inspected,
   Fetched,

@@ -7,7 +7,7 @@ import { machinePlatform, parsePlatform } from "../oci/platform.ts"
 import type { Access } from "../registry/access.ts"
 import type { RegistryFault } from "../registry/faults.ts"
 import type { Document, Registry } from "../registry/registry.ts"
-import { fewTries, type FewTries } from "../registry/retry.ts"
+import { FIRST_WORD_MS, persist, type Persistence } from "../registry/retry.ts"
 import { PullFault, type Resolved } from "./carrier.ts"
 
 export interface ResolveJob {
@@ -17,6 +17,11 @@ export interface ResolveJob {
   readonly access: Access
   /** `linux/arm64/v8`; null: this machine's. */
   readonly platform: string | null
+}
+
+export interface ResolveTools extends Pick<Persistence, "backoff" | "retrying"> {
+  /** The registry has said what the reference names: from here on its faults are waited out. */
+  readonly named: () => void
 }
 
 /** A registry's fault, as the end of a pull. */
@@ -35,12 +40,13 @@ const lift = <A, E extends { readonly reason: PullFault["reason"]; readonly caus
  * manifest and its config, every byte checked against the digest that named it.
  */
 export const resolve = Effect.fnUntraced(
-  function*(registry: Registry["Service"], job: ResolveJob, tries: FewTries) {
+  function*(registry: Registry["Service"], job: ResolveJob, tools: ResolveTools) {
     const { access, repository } = job
-    const get = (reference: string) =>
-      fewTries(registry.document(access, repository, reference), tries).pipe(
-        Effect.mapError(registryFault),
-      )
+    const { backoff, retrying } = tools
+    const asking = <A>(conversation: Effect.Effect<A, RegistryFault>, patienceMs: number) =>
+      Effect.mapError(persist(conversation, { backoff, retrying, patienceMs }), registryFault)
+    const get = (reference: string, patienceMs: number) =>
+      asking(registry.document(access, repository, reference), patienceMs)
     const platform = job.platform === null
       ? machinePlatform
       : parsePlatform(job.platform, machinePlatform)
@@ -48,16 +54,15 @@ export const resolve = Effect.fnUntraced(
       const cause = `"${job.platform}" is an invalid platform`
       return yield* new PullFault({ reason: "unsupported", cause })
     }
-    const named = yield* get(job.reference)
+    const named = yield* get(job.reference, FIRST_WORD_MS)
     const first = yield* lift(parseManifest(named.bytes, named.mediaType))
+    tools.named()
     const document = first.kind === "image"
       ? named
-      : yield* get((yield* lift(chooseManifest(first, platform))).digest)
+      : yield* get((yield* lift(chooseManifest(first, platform))).digest, Infinity)
     const manifest = first.kind === "image" ? first : yield* imageIn(document)
     const { config } = yield* lift(checkImage(manifest))
-    const bytes = yield* fewTries(registry.content(access, repository, config), tries).pipe(
-      Effect.mapError(registryFault),
-    )
+    const bytes = yield* asking(registry.content(access, repository, config), Infinity)
     const { diffIds } = yield* lift(Result.mapError(parseImageConfig(bytes), damaged))
     const mismatch = layersMismatch(diffIds, manifest.layers.length)
     if (mismatch !== null) return yield* damaged({ cause: mismatch })

@@ -24,7 +24,9 @@ const LOCAL = [
 /** /etc/hosts of a container with a network of its own. hosts(5). */
 export function hostsText(input: HostsInput): string {
   const { hostname, domainname, address } = input
-  const names = domainname === "" ? hostname : `${hostname}.${domainname} ${hostname}`
+  const full = domainname === "" ? hostname : `${hostname}.${domainname}`
+  const [short = ""] = full.split(".")
+  const names = short === full ? full : `${full} ${short}`
   const own = address === null ? [] : [`${address}\t${names}`]
   return `${[...LOCAL, ...extraLines(input), ...own].join("\n")}\n`
 }

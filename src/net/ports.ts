@@ -47,8 +47,9 @@ export const conflicts = (a: Claim, b: Claim): boolean =>
 const fail = (cause: string) => Result.fail(new PortFault({ cause }))
 
 /**
- * The host port of every published port: the one asked for, or for 0 the lowest free one of the
- * range. All or nothing; the order stays. The same port asked for twice in the same words is one.
+ * The host port of every published port: the one asked for, or the lowest free one of the range
+ * asked for, which for 0 is the kernel's own. All or nothing; the order stays. The same port asked
+ * for twice in the same words is one.
  */
 export function planPorts(input: PortPlanInput): Result.Result<readonly Port[], PortFault> {
   return Result.gen(function*() {
@@ -56,9 +57,12 @@ export function planPorts(input: PortPlanInput): Result.Result<readonly Port[], 
     for (const port of input.ports) {
       if (planned.some((other) => isSame(other, port))) continue
       const taken = [...input.taken, ...planned]
-      planned.push(port.hostPort === 0
-        ? yield* anyPort(port, taken, input)
-        : yield* thisPort(port, taken, input))
+      const { hostPortLast: last = port.hostPort, ...asked } = port
+      if (last > asked.hostPort) {
+        planned.push(yield* anyPort(asked, taken, { first: asked.hostPort, last }, input))
+      } else if (asked.hostPort === 0) {
+        planned.push(yield* anyPort(asked, taken, input.range, input))
+      } else planned.push(yield* thisPort(asked, taken, input))
     }
     return planned
   })
@@ -89,7 +93,8 @@ function thisPort(
 function anyPort(
   port: Port,
   taken: readonly Claim[],
-  { range, isFree }: PortPlanInput,
+  range: PortRange,
+  { isFree }: PortPlanInput,
 ): Result.Result<Port, PortFault> {
   for (let hostPort = range.first; hostPort <= range.last; hostPort++) {
     const claim = { ...port, hostPort }

@@ -74,8 +74,11 @@ const node = (device: HostDevice, path: string): DeviceNode => ({
   gid: device.gid,
 })
 
-/** Answers the device at a path of the host, or all those in a directory; empty: there is none. */
-export type FindDevices = (hostPath: string) => readonly HostDevice[]
+/**
+ * Answers the device at a path of the host, or all those in a directory; empty: it is none. null:
+ * there is nothing at all.
+ */
+export type FindDevices = (hostPath: string) => readonly HostDevice[] | null
 
 /** The device nodes and the cgroup rules of a container. */
 export function devicesOf(
@@ -88,7 +91,7 @@ export function devicesOf(
 ): Result.Result<Devices, DeviceFault> {
   if (terms.privileged) {
     return Result.succeed({
-      nodes: find("/dev").map((device) => node(device, device.path)),
+      nodes: (find("/dev") ?? []).map((device) => node(device, device.path)),
       rules: [{ allow: true, access: "rwm" }],
     })
   }
@@ -105,13 +108,10 @@ export function devicesOf(
 function resolve(device: Device, find: FindDevices): Result.Result<Devices, DeviceFault> {
   const { hostPath, permissions } = device
   const found = find(hostPath)
-  if (found.length === 0) {
-    return Result.fail(
-      new DeviceFault({
-        cause: `error gathering device information while adding custom device "${hostPath}": `
-          + "no such device",
-      }),
-    )
+  if (found === null || found.length === 0) {
+    const why = found === null ? "no such file or directory" : "not a device node"
+    const what = `error gathering device information while adding custom device "${hostPath}"`
+    return Result.fail(new DeviceFault({ cause: `${what}: ${why}` }))
   }
   return Result.succeed({
     // A directory's devices keep their names below the container's path.

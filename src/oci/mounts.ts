@@ -19,7 +19,7 @@ export interface MountsInput {
   readonly privileged: boolean
   readonly readonlyRootfs: boolean
   readonly shmBytes: number
-  /** `private`, `host`, `none` or `container:<id>`. */
+  /** `private`, `shareable`, `host`, `none` or `container:<id>`. */
   readonly ipcMode: string
   readonly mounts: readonly MountTerm[]
   /** `<data-root>/containers/<id>`: its hostname, hosts and resolv.conf go to /etc. */
@@ -157,7 +157,8 @@ function tmpfs({ target, readonly, options }: MountTerm): Result.Result<Mount, M
     if (option === "" || option === "defaults") continue
     const kind = kindOf(option)
     if (kind === null) {
-      return Result.fail(new MountFault({ cause: `Invalid tmpfs option "${option}"` }))
+      const words = option.split(/=(.*)/s).slice(0, 2).map((word) => JSON.stringify(word))
+      return Result.fail(new MountFault({ cause: `invalid tmpfs option [${words.join(" ")}]` }))
     }
     last.delete(kind) // it moves to where it was given last
     last.set(kind, option)

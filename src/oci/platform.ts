@@ -77,6 +77,12 @@ const armVariant = (variant: string): string =>
 export const formatPlatform = ({ os, architecture, variant }: Platform): string =>
   [os, architecture, ...(variant === "" ? [] : [variant])].join("/")
 
+/** Go's names of the processors that Linux runs on: all that may be named without a system. */
+const ARCHITECTURES = new Set([
+  "386", "amd64", "arm", "arm64", "loong64", "mips", "mipsle", "mips64", "mips64le", "ppc64",
+  "ppc64le", "riscv64", "s390x",
+])
+
 /**
  * Reads `linux/arm/v7`, `arm64`, `linux`: what is not given is `here`'s. Null: not a platform.
  */
@@ -87,9 +93,9 @@ export function parsePlatform(text: string, here: Platform): Platform | null {
   if (second !== undefined) {
     return normalisePlatform({ os: first, architecture: second, variant: third })
   }
-  return first.toLowerCase() === "linux"
-    ? here
-    : normalisePlatform({ os: here.os, architecture: first, variant: "" })
+  if (first.toLowerCase() === "linux") return here
+  const platform = normalisePlatform({ os: here.os, architecture: first, variant: "" })
+  return ARCHITECTURES.has(platform.architecture) ? platform : null
 }
 
 /**

@@ -44,6 +44,8 @@ export interface SpecInput {
   readonly findDevices: FindDevices
   /** The first process of another container, whose namespace is to be shared; null: not running. */
   readonly pidOf: (id: string) => number | null
+  /** Does another container let its IPC namespace be shared? */
+  readonly sharesIpc: (id: string) => boolean
 }
 
 /** The container's root file system, mounted. `read` answers null if there is no such file. */
@@ -157,7 +159,7 @@ const reckon = (input: SpecInput, rootfs: Rootfs) =>
         ...(terms.terminal ? { terminal: true } : {}),
         user: { uid: identity.uid, gid: identity.gid, additionalGids: identity.groups },
         args: initPath === null ? terms.args : [INIT_PATH, "--", ...terms.args],
-        env: envOf(input),
+        env: envOf(input, identity.known),
         cwd: terms.cwd === "" ? "/" : terms.cwd,
         capabilities: capabilitySets(capabilities, identity.uid),
         ...(terms.ulimits.length > 0 ? { rlimits: terms.ulimits.map(rlimit) } : {}),
@@ -199,7 +201,7 @@ function initOf({ terms, initPath }: SpecInput): Result.Result<string | null, Sp
 const isPrivate = (mode: string): boolean => mode !== "host" && !mode.startsWith("container:")
 
 /** The engine's defaults, then what was asked for; a name without `=` takes a default away. */
-function envOf({ terms, hostname }: SpecInput): readonly string[] {
+function envOf({ terms, hostname }: SpecInput, known: boolean): readonly string[] {
   const env = new Map([["PATH", `PATH=${DEFAULT_PATH}`], ["HOSTNAME", `HOSTNAME=${hostname}`]])
   if (terms.terminal) env.set("TERM", "TERM=xterm")
   for (const entry of terms.env) {
@@ -207,6 +209,8 @@ function envOf({ terms, hostname }: SpecInput): readonly string[] {
     if (equals < 0) env.delete(entry)
     else env.set(entry.slice(0, equals), entry)
   }
+  // runc says so of itself, crun says nothing.
+  if (!known && !env.has("HOME")) env.set("HOME", "HOME=/")
   return [...env.values()]
 }
 
@@ -237,8 +241,10 @@ function namespacesOf(input: SpecInput): Result.Result<readonly Namespace[], Spe
     if (isPrivate(mode)) return Result.succeed([{ type }])
     const id = mode.slice("container:".length)
     const pid = input.pidOf(id)
-    return pid === null
-      ? fail(`cannot join ${type} namespace of a non running container: ${id}`)
+    if (pid === null) return fail(notRunning(type, id))
+    return type === "ipc" && !input.sharesIpc(id)
+      ? fail(`can't join IPC of container ${id}: non-shareable IPC ` +
+        "(hint: use IpcMode:shareable for the donor container)")
       : Result.succeed([{ type, path: `/proc/${pid}/ns/${file}` }])
   }
   return Result.gen(function*() {
@@ -252,6 +258,12 @@ function namespacesOf(input: SpecInput): Result.Result<readonly Namespace[], Spe
     ]
   })
 }
+
+/** Whose namespace cannot be joined, in the words Docker has for each kind. */
+const notRunning = (type: string, id: string): string =>
+  type === "network"
+    ? `cannot join network of a non running container: ${id}`
+    : `${type === "ipc" ? `can't join IPC of container ${id}: ` : ""}container ${id} is not running`
 
 /** What was asked for; and in a network of its own, low ports and ping for everyone, as Docker. */
 function sysctlsOf({ sysctls, domainname, network }: Terms): Readonly<Record<string, string>> {
@@ -290,13 +302,18 @@ export function resourcesOf(
       reservation: resources.memoryReservation,
       // Docker's -1, as much as there is, is also what the kernel gives where nothing is said.
       swap: Math.max(resources.memorySwap, 0),
-      // cgroup v2 has no such switch.
+      // cgroup v2 has no such switches.
       disableOOMKiller: cgroupVersion === 1 && resources.oomKillDisable,
+      ...(cgroupVersion === 1 && resources.memorySwappiness >= 0
+        ? { swappiness: resources.memorySwappiness }
+        : {}),
     }),
     cpu: given({
       shares: resources.cpuShares,
       quota: resources.cpuQuota,
       period: resources.cpuPeriod,
+      realtimeRuntime: resources.cpuRealtimeRuntime,
+      realtimePeriod: resources.cpuRealtimePeriod,
       cpus: resources.cpusetCpus,
       mems: resources.cpusetMems,
     }),

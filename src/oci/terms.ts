@@ -44,7 +44,7 @@ export interface Terms {
   readonly mounts: readonly MountTerm[]
   readonly resources: Resources
   readonly network: NetworkTerms
-  /** `private`, `host` or `container:<id>`. */
+  /** `private`, `host` or `container:<id>`; IPC may be `none`, or `shareable`: with others. */
   readonly pidMode: string
   readonly ipcMode: string
   readonly utsMode: string
@@ -93,10 +93,14 @@ export interface Resources {
   readonly memory: number
   readonly memorySwap: number
   readonly memoryReservation: number
+  /** 0 to 100; -1: the kernel's own. */
+  readonly memorySwappiness: number
   readonly oomKillDisable: boolean
   readonly cpuShares: number
   readonly cpuPeriod: number
   readonly cpuQuota: number
+  readonly cpuRealtimePeriod: number
+  readonly cpuRealtimeRuntime: number
   readonly cpusetCpus: string
   readonly cpusetMems: string
   readonly pids: number
@@ -113,10 +117,14 @@ export interface NetworkTerms {
   readonly extraHosts: readonly string[]
 }
 
-/** A port published on the host. `hostPort` 0: any free one; `hostIp` empty: every address. */
+/**
+ * A port published on the host. `hostPort` 0: any free one; `hostPortLast`: one from `hostPort` to
+ * it; `hostIp` empty: every address.
+ */
 export interface Port {
   readonly port: number
   readonly protocol: "tcp" | "udp"
   readonly hostIp: string
   readonly hostPort: number
+  readonly hostPortLast?: number
 }

@@ -11,6 +11,8 @@ export interface Identity {
   readonly uid: number
   readonly gid: number
   readonly groups: readonly number[]
+  /** Has it an entry in /etc/passwd, by which the runtime knows its home? */
+  readonly known: boolean
 }
 
 interface PasswdEntry {
@@ -81,7 +83,8 @@ export function identityOf(
       ? groups.filter(({ members }) => members.includes(entry.name)).map(({ gid }) => gid)
       : []
     const asked = yield* Result.all(additional.map((name) => additionalGroup(name, groups)))
-    return { uid, gid, groups: [...new Set([gid, ...listed, ...asked])] }
+    const known = entry !== undefined
+    return { uid, gid, groups: [...new Set([gid, ...listed, ...asked])], known }
   })
 }
 
@@ -117,5 +120,7 @@ function additionalGroup(
 ): Result.Result<number, UserFault> {
   const entry = entries.find(({ name, gid }) => name === group || String(gid) === group)
   const gid = entry?.gid ?? number(group)
-  return gid === null ? fail(`Unable to find group ${group}`) : inRange(gid)
+  return gid === null
+    ? fail(`Unable to find group ${group}: no matching entries in group file`)
+    : inRange(gid)
 }

@@ -36,6 +36,10 @@ export const familiarName = (host: string, repository: string): string =>
 export const familiarImage = (host: string, repository: string, reference: string): string =>
   `${familiarName(host, repository)}${reference.includes(":") ? "@" : ":"}${reference}`
 
+/** What to type to log in at this host. */
+export const loginTo = (host: string): string =>
+  host === DEFAULT_HOST ? "docker login" : `docker login ${host}`
+
 /**
  * May this host be spoken to in plain HTTP? Loopback always may, as dockerd has 127.0.0.0/8 in its
  * built-in list of insecure registries; the name `localhost` resolves there.

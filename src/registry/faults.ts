@@ -106,6 +106,8 @@ const print = ({ code, message }: Coded): string =>
 export interface Subject {
   readonly repository: string
   readonly image: string
+  /** How to log in there, as a person would; empty: that is just what is being done. */
+  readonly login: string
 }
 
 /** An erroneous answer as a fault, in Docker's words. `nowMs` resolves a date in Retry-After. */
@@ -117,11 +119,13 @@ export function answerFault(answer: ErrorAnswer, subject: Subject, nowMs: number
     const cause = status === 429 && coded !== null ? said : `${asked}: ${unexpected(answer)}`
     return passing(cause, retryAfterMs(answer.retryAfter, nowMs))
   }
-  if (coded?.code === "DENIED") {
+  if (coded?.code === "DENIED" && subject.repository !== "") {
     return permanent("unauthorized", `pull access denied for ${subject.repository}, `
       + `repository does not exist or may require 'docker login': ${said}`)
   }
-  if (status === 401 || status === 403) return permanent("unauthorized", `${asked}: ${said}`)
+  if (status === 401 || status === 403) {
+    return permanent("unauthorized", `${asked}: ${said}${advice(subject)}`)
+  }
   if (coded?.code === "NAME_UNKNOWN") {
     return permanent("notFound", `repository ${subject.repository} not found: ${said}`)
   }
@@ -131,6 +135,10 @@ export function answerFault(answer: ErrorAnswer, subject: Subject, nowMs: number
   if (status === 404) return permanent("notFound", said)
   return permanent("unsupported", said)
 }
+
+/** What a person can do whose credentials are missing or wrong. */
+export const advice = ({ login }: Subject): string =>
+  login === "" ? "" : `; log in with '${login}'`
 
 const unexpected = ({ status, statusText }: ErrorAnswer): string =>
   `received unexpected HTTP status: ${status} ${statusText}`.trimEnd()
@@ -159,17 +167,50 @@ export const codeOf = (error: unknown): string => {
 }
 
 const WORDS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
   ECONNRESET: "connection reset by peer",
-  ENOTFOUND: "no such host",
-  EAI_AGAIN: "temporary failure in name resolution",
-  EHOSTUNREACH: "no route to host",
-  ENETUNREACH: "network is unreachable",
-  ETIMEDOUT: "i/o timeout",
-  UND_ERR_CONNECT_TIMEOUT: "i/o timeout",
   UND_ERR_HEADERS_TIMEOUT: "timeout awaiting response headers",
   UND_ERR_BODY_TIMEOUT: "timeout awaiting more of the response",
   UND_ERR_SOCKET: "unexpected EOF",
+}
+
+/** Why there is no connection at all, as Go's dialer words it. */
+const DIALLING: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connect: connection refused",
+  EHOSTUNREACH: "connect: no route to host",
+  ENETUNREACH: "connect: network is unreachable",
+  ETIMEDOUT: "i/o timeout",
+  UND_ERR_CONNECT_TIMEOUT: "i/o timeout",
+}
+const LOOKING_UP: Readonly<Record<string, string>> = {
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "Temporary failure in name resolution",
+}
+
+/** What of an error says whom it is about: node:net's and node:dns's fields. */
+interface Dialled {
+  readonly address?: string
+  readonly port?: number
+  readonly hostname?: string
+}
+
+/** The innermost of an error's causes: the one that the system gave. */
+const innermost = (error: unknown): Dialled => {
+  if (error instanceof Error && error.cause !== undefined) return innermost(error.cause)
+  if (error instanceof AggregateError) return innermost(error.errors[0])
+  return Object(error) as Dialled
+}
+
+const DIAL = "dial tcp"
+
+/** Why nobody was reached, as Docker's daemon says it; null: somebody was. */
+const dialFault = (code: string, error: unknown): string | null => {
+  const { address = "", port, hostname = "" } = innermost(error)
+  const looked = LOOKING_UP[code]
+  if (looked !== undefined) return `${DIAL}: lookup ${hostname}: ${looked}`
+  const dialled = DIALLING[code]
+  if (dialled === undefined) return null
+  const host = address.includes(":") ? `[${address}]` : address
+  return `${DIAL}${address === "" ? "" : ` ${host}:${port}`}: ${dialled}`
 }
 
 /** Turns a failed connection, or one that broke, into a fault. */
@@ -184,9 +225,8 @@ export function connectionFault(asked: string, error: unknown): RegistryFault {
     const words = `tls: failed to verify certificate: x509: ${message}`
     return permanent("unreachable", `${asked}: ${words}`)
   }
-  return passing(`${asked}: ${WORDS[code] ?? message}`)
+  return passing(`${asked}: ${dialFault(code, error) ?? WORDS[code] ?? message}`)
 }
 
-/** Is nobody there at all? A person who mistyped a host should not wait for several tries. */
-export const nobodyThere = (fault: RegistryFault): boolean =>
-  /: (connection refused|no such host)$/.test(fault.cause)
+/** Was nobody reached at all? A person who mistyped a host should not wait for several tries. */
+export const isUnreached = ({ cause }: RegistryFault): boolean => cause.includes(`: ${DIAL}`)

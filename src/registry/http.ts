@@ -47,7 +47,7 @@ export interface Answer {
 }
 
 /** `Get "https://host/v2/"`: a request as the errors of Docker's client name it. */
-export const nameOf = ({ method, url }: Request): string =>
+export const nameOf = ({ method, url }: Pick<Request, "method" | "url">): string =>
   `${method.slice(0, 1)}${method.slice(1).toLowerCase()} "${url.href}"`
 
 type Wake = (effect: Effect.Effect<Uint8Array | null, RegistryFault>) => void

@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { digestOf, isDigest } from "../oci/digest.ts"
 import { MANIFEST_TYPES } from "../oci/manifest.ts"
-import { type Access, familiarImage, familiarName, isInsecure } from "./access.ts"
+import { type Access, familiarImage, familiarName, isInsecure, loginTo } from "./access.ts"
 import { type Challenge, parseChallenges } from "./challenge.ts"
 import { answerFault, permanent, type RegistryFault, type Subject } from "./faults.ts"
 import { type Answer, collect, collectError, type Http, type HttpSettings } from "./http.ts"
@@ -107,7 +107,7 @@ function makeClient(http: Http): Client {
       const { origin, challenges } = yield* endpointOf(access)
       const request = get(new URL(path, origin), insecure, headers)
       const attempt = Effect.fnUntraced(function*(challenges: readonly Challenge[]) {
-        const authorization = yield* tokens.authorize(access, challenges, insecure, subject)
+        const authorization = yield* tokens.authorize(access, challenges, request, subject)
         const { header } = authorization
         const answer = yield* http.send(header === null
           ? request
@@ -163,7 +163,7 @@ function makeEndpoints(http: Http) {
   })
 }
 
-const NOBODY = { repository: "", image: "", scope: null }
+const NOBODY = { repository: "", image: "", login: "", scope: null }
 
 const get = (
   url: URL,
@@ -190,6 +190,7 @@ const refused = ({ request, answer }: Asked, subject: Subject) =>
 const subjectOf = ({ host }: Access, repository: string, reference: string) => ({
   repository: familiarName(host, repository),
   image: familiarImage(host, repository, reference),
+  login: loginTo(host),
   scope: `repository:${repository}:pull`,
 })
 

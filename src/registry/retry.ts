@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { nobodyThere, type RegistryFault } from "./faults.ts"
+import { isUnreached, type RegistryFault } from "./faults.ts"
 
 /** When to try again. balenaEngine's: 2, 4, 8 … s, at most 300 s, for ever. */
 export interface Backoff {
@@ -22,36 +22,40 @@ export const delayMs = (backoff: Backoff, tries: number, fault: RegistryFault) =
     return Math.max(jittered, Math.min(fault.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS))
   })
 
-export interface FewTries {
+export interface Persistence {
   readonly backoff: Backoff
-  readonly triesMax: number
+  /** How long somebody waits who is not told of the tries between; Infinity: all are seen. */
+  readonly patienceMs: number
   readonly retrying: (cause: string, afterMs: number) => void
 }
 
-/** A person waits for this: a registry that asks for more patience than this ends it. */
-const PATIENCE_MS = 60_000
+/** A person waits this long for a first word, beside what the requests themselves take. */
+export const FIRST_WORD_MS = 15_000
 
 /**
- * Repeats a short conversation while its fault is a passing one, a few times. A host where nobody
- * listens ends it at once, as in Docker: most often its name is mistyped. What came damaged is
- * asked for once more.
+ * Repeats a short conversation while its fault is a passing one and there is patience. Where that
+ * has an end, a host that cannot be reached at all ends it at once, as in Docker: most often its
+ * name is mistyped. What came damaged is asked for once more.
  */
-export const fewTries = <A, R>(
+export const persist = <A, R>(
   effect: Effect.Effect<A, RegistryFault, R>,
-  { backoff, triesMax, retrying }: FewTries,
-): Effect.Effect<A, RegistryFault, R> => {
-  const attempt = (tries: number): Effect.Effect<A, RegistryFault, R> =>
-    effect.pipe(Effect.catch((fault) =>
-      Effect.gen(function*() {
-        const damaged = fault.reason === "digestMismatch" && tries === 1
-        const worthIt = damaged || (fault.passing && !nobodyThere(fault))
-        if (!worthIt || tries >= triesMax) return yield* fault
-        const waitMs = damaged ? 0 : yield* delayMs(backoff, tries, fault)
-        if (waitMs > PATIENCE_MS && waitMs > backoff.maxMs) return yield* fault
-        retrying(fault.cause, waitMs)
-        yield* Effect.sleep(waitMs)
-        return yield* attempt(tries + 1)
-      })
-    ))
-  return attempt(1)
-}
+  { backoff, patienceMs, retrying }: Persistence,
+): Effect.Effect<A, RegistryFault, R> =>
+  Effect.clockWith((clock) => {
+    const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+    const untilMs = nowMs() + patienceMs
+    const attempt = (tries: number): Effect.Effect<A, RegistryFault, R> =>
+      effect.pipe(Effect.catch((fault) =>
+        Effect.gen(function*() {
+          const damaged = fault.reason === "digestMismatch" && tries === 1
+          const hopeless = patienceMs !== Infinity && isUnreached(fault)
+          if (!damaged && (!fault.passing || hopeless)) return yield* fault
+          const waitMs = damaged ? 0 : yield* delayMs(backoff, tries, fault)
+          if (nowMs() + waitMs > untilMs) return yield* fault
+          retrying(fault.cause, waitMs)
+          yield* Effect.sleep(waitMs)
+          return yield* attempt(tries + 1)
+        })
+      ))
+    return attempt(1)
+  })

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Access, Credentials } from "./access.ts"
 import type { Challenge } from "./challenge.ts"
-import { answerFault, permanent, type RegistryFault, type Subject } from "./faults.ts"
+import { advice, answerFault, permanent, type RegistryFault, type Subject } from "./faults.ts"
 import { collect, collectError, type Http, nameOf, type Request } from "./http.ts"
 
 /** What to send, and whether it was made for this very request: only then is a 401 final. */
@@ -19,7 +19,8 @@ export interface Tokens {
   readonly authorize: (
     access: Access,
     challenges: readonly Challenge[],
-    insecure: boolean,
+    /** What it is for. */
+    request: Request,
     subject: Subject & { readonly scope: string | null },
   ) => Effect.Effect<Authorization, RegistryFault>
   /** Forgets a token that the registry would not take. */
@@ -47,8 +48,8 @@ export function makeTokens(http: Http): Tokens {
   const cache = new Map<string, { readonly header: string; readonly untilMs: number }>()
 
   const authorize: Tokens["authorize"] = Effect.fnUntraced(
-    function*(access, challenges, insecure, subject) {
-      const { credentials, host } = access
+    function*(access, challenges, { insecure, ...asked }, subject) {
+      const { credentials } = access
       if (credentials !== null && credentials.registryToken !== "") {
         return { header: `Bearer ${credentials.registryToken}`, fresh: true }
       }
@@ -56,7 +57,7 @@ export function makeTokens(http: Http): Tokens {
       if (bearer === undefined) {
         if (!challenges.some(({ scheme }) => scheme === "basic")) return NONE
         if (credentials === null || credentials.username === "") {
-          const cause = `Get "https://${host}/v2/": no basic auth credentials`
+          const cause = `${nameOf(asked)}: no basic auth credentials${advice(subject)}`
           return yield* permanent("unauthorized", cause)
         }
         return { header: basic(credentials), fresh: true }

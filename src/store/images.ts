@@ -29,6 +29,8 @@ export interface NamesCargo {
   readonly imageId: string
   readonly tags: readonly string[]
   readonly digests: readonly string[]
+  /** They came with an archive that held the image once more. */
+  readonly loaded?: true
 }
 
 /** What a removal takes: these names, and the image itself if `forget`. */

@@ -99,7 +99,7 @@ export class StoreBody {
       this.containers.change(keyOf(address), {
         pid: 0,
         startTicks: 0,
-        finishedMs: at.wallMs,
+        ...(cause === "" ? { finishedMs: at.wallMs } : {}), // else there was nothing to finish
         exitCode,
         oomKilled,
         error: cause,

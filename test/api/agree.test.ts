@@ -34,6 +34,8 @@ const OURS: Readonly<Record<string, string>> = {
   '{"HostConfig":{"PortBindings":{"80/foo":[{"HostPort":"8080"}]}}}': "invalid proto: foo",
   '{"ExposedPorts":{"x/y":{}}}': "invalid proto: y",
   '{"StopSignal":"99"}': "Invalid signal: 99",
+  // It takes them, and the runtime refuses them.
+  '{"HostConfig":{"CpuShares":-1}}': "invalid CPU shares (-1): value must be a positive integer",
   // It overlooks them.
   '{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/tmp","Target":"/x","TmpfsOptions":{}}]}}':
     'invalid mount config for type "bind": field TmpfsOptions must not be specified',

@@ -10,6 +10,7 @@ export const DEFAULTS: Defaults = {
   ipcMode: "private",
   cgroupnsMode: null,
   cgroupVersion: 1,
+  weighsBlockIo: true,
   init: false,
   noNewPrivileges: false,
   seccompProfile: "",

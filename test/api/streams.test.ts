@@ -33,6 +33,16 @@ describe.skipIf(why !== null)(titled("what a container says, by the socket"), ()
       expect(unframed(bodyOf(raw.received))).toEqual(["hello\nbye\n", "done\n"])
       await remove("cat")
     })
+    test("stdin that ends before the container begins, with not a byte in it", async () => {
+      await create("empty", sh("cat; echo done", { OpenStdin: true, StdinOnce: true }))
+      const raw = await attach("empty", "stream=1&stdin=1&stdout=1")
+      raw.socket.end()
+      expect(await stateOf("empty")).toMatchObject({ Status: "created" }) // the end has come by now
+      await start("empty")
+      await raw.end()
+      expect(unframed(bodyOf(raw.received))[0]).toBe("done\n")
+      await remove("empty")
+    })
     test("a megabyte each way, to a client that does not read at once", async () => {
       await create("big", sh("cat", { OpenStdin: true, StdinOnce: true }))
       const raw = await attach("big", "stream=1&stdin=1&stdout=1")

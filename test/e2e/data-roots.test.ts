@@ -123,7 +123,7 @@ describe.skipIf(whyNoEngine() !== null)("a data root", () => {
     fill(dataRoot, ...files)
     const before = contents(dataRoot)
     expect(await refused(`on ${name}`, dataRoot))
-      .toMatch(/was written by Docker or balenaEngine .* left alone; choose another one/)
+      .toMatch(/was written by Docker or balenaEngine .* left alone; choose another one with --/)
     expect(contents(dataRoot)).toEqual(before)
   })
 

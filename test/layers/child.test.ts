@@ -40,7 +40,9 @@ describe.skipIf(!root)("as root", () => {
         const { repository, tag: reference } = image
         const { access } = world
         const resolved = yield* carrier.resolve(
-          { repository, reference, access, platform: null, retrying: () => {} },
+          {
+            repository, reference, access, platform: null, named: () => {}, retrying: () => {},
+          },
         )
         for (const layer of resolved.layers) {
           const job = { ...jobOf(world, image.layers[0]!, world.directory()), ...layer }

@@ -53,8 +53,9 @@ const input = (over: Partial<Terms> = {}, rest: Partial<SpecInput> = {}): SpecIn
     capabilities: CAPABILITIES.slice(0, -3),
   },
   initPath: "/usr/bin/docker-init",
-  findDevices: (path) => HOST_DEVICES[path] ?? [],
+  findDevices: (path) => HOST_DEVICES[path] ?? null,
   pidOf: (id) => (id === "other" ? 4711 : null),
+  sharesIpc: () => true,
   ...rest,
 })
 const rootfs = {
@@ -221,6 +222,7 @@ describe("a runtime spec is what dockerd would give", () => {
     const ours = plain(specOf(over, rest))
     const theirs = expected(name)
     if (theirs.linux.maskedPaths) theirs.linux.maskedPaths.push("/sys/devices/virtual/powercap")
+    if (name === "usernum") theirs.process.env.push("HOME=/") // runc adds it by itself
     if (name === "joinns") {
       // dockerd shares the other's /dev/shm through a mount of its own; here each has one.
       theirs.mounts = expected("default").mounts
@@ -248,14 +250,24 @@ describe("beyond the recorded cases", () => {
       '[{"type":"RLIMIT_MEMLOCK","hard":18446744073709551615,"soft":18446744073709551615}]')
   })
 
-  test("control groups of its own are a namespace, those of the host none", () => {
-    const namespaces = (cgroupnsMode: string) => specOf({ cgroupnsMode }).linux.namespaces
-    expect(namespaces("private")).toContainEqual({ type: "cgroup" })
-    expect(namespaces("host")).not.toContainEqual({ type: "cgroup" })
+  test("a private control group is a namespace; cgroup v2 has no OOM switch", () => {
+    expect(specOf({ cgroupnsMode: "private" }).linux.namespaces).toContainEqual({ type: "cgroup" })
+    expect(specOf().linux.namespaces).not.toContainEqual({ type: "cgroup" })
+    const limits = { ...resources, oomKillDisable: true, memorySwappiness: 5 }
+    expect(resourcesOf(limits, 2)).toEqual({})
+    expect(resourcesOf(limits, 1)).toEqual({ memory: { disableOOMKiller: true, swappiness: 5 } })
   })
 
-  test("cgroup v2 has no OOM switch", () => {
-    expect(resourcesOf({ ...resources, oomKillDisable: true }, 2)).toEqual({})
+  test("someone without an entry is at home in the root", () => {
+    expect(specOf({ user: "4242" }).process.env).toContain("HOME=/")
+    expect(specOf({ user: "4242", env: ["HOME=/x"] }).process.env).not.toContain("HOME=/")
+  })
+
+  test("an IPC namespace is joined only where it is shared", () => {
+    expect(causeOf({ ipcMode: "container:other" }, { sharesIpc: () => false })).toBe(
+      "can't join IPC of container other: non-shareable IPC " +
+        "(hint: use IpcMode:shareable for the donor container)",
+    )
   })
 
   test("the environment: a name alone removes a default", () => {
@@ -319,17 +331,21 @@ describe("faults, in Docker's words", () => {
     ["a broken entry", { user: "broken" },
       "unable to find user broken: no matching entries in passwd file"],
     ["group", { user: "app:foo" }, "unable to find group foo: no matching entries in group file"],
-    ["added group", { groups: ["foo"] }, "Unable to find group foo"],
+    ["added group", { groups: ["foo"] },
+      "Unable to find group foo: no matching entries in group file"],
     ["range", { user: "4294967295" }, "uids and gids must be in range 0-2147483647"],
     ["range of groups", { user: "0:-1" }, "uids and gids must be in range 0-2147483647"],
     ["capability", { capAdd: ["FOO"] }, 'invalid CapAdd: unknown capability: "CAP_FOO"'],
     ["dropped capability", { capDrop: ["X"] }, 'invalid CapDrop: unknown capability: "CAP_X"'],
     ["device", { devices: [{ hostPath: "/dev/nope", path: "/dev/nope", permissions: "rwm" }] },
-      'error gathering device information while adding custom device "/dev/nope": no such device'],
+      'error gathering device information while adding custom device "/dev/nope": ' +
+        "no such file or directory"],
     ["rule", { deviceCgroupRules: ["c 1:2"] }, "invalid device cgroup rule format: 'c 1:2'"],
-    ["tmpfs", { mounts: [tmpfs("/t", "loop=1")] }, 'Invalid tmpfs option "loop=1"'],
+    ["tmpfs", { mounts: [tmpfs("/t", "loop=1")] }, 'invalid tmpfs option ["loop" "1"]'],
     ["joined", { pidMode: "container:gone" },
-      "cannot join pid namespace of a non running container: gone"],
+      "container gone is not running"],
+    ["joined network", { network: { ...terms.network, mode: "container:gone" } },
+      "cannot join network of a non running container: gone"],
     ["nothing to run", { args: [] }, "No command specified"],
   ])("%s", (_, over, cause) => expect(causeOf(over)).toBe(cause))
 

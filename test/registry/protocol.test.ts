@@ -6,7 +6,7 @@ import { type Auth, EmbeddedRegistry } from "../../simulations/world/registry.ts
 import { digestOf } from "../../src/oci/digest.ts"
 import { MEDIA } from "../../src/oci/manifest.ts"
 import { DOCUMENT_BYTES_MAX } from "../../src/registry/registry.ts"
-import { fewTries } from "../../src/registry/retry.ts"
+import { persist } from "../../src/registry/retry.ts"
 import { access, faultOf, run } from "./harness.ts"
 
 const registries: EmbeddedRegistry[] = []
@@ -124,7 +124,8 @@ describe("authentication", () => {
     })
     expect(await faultOf(pull(host, null))).toMatchObject({
       reason: "unauthorized",
-      cause: `Get "https://${host}/v2/": no basic auth credentials`,
+      cause: `Get "http://${host}/v2/team/app/manifests/1": no basic auth credentials; `
+        + `log in with 'docker login ${host}'`,
     })
   })
   test("bearer: password, anonymous, refresh token, ready-made token", async () => {
@@ -151,7 +152,7 @@ describe("authentication", () => {
     const { host } = registry
     const wrong = await faultOf(pull(host, { username: "jo", password: "wrong" }))
     expect(wrong).toMatchObject({ reason: "unauthorized", passing: false })
-    expect(wrong.cause).toMatch(/unauthorized: incorrect username or password$/)
+    expect(wrong.cause).toMatch(/unauthorized: incorrect username or password; log in with 'docker/)
     expect(await faultOf(pull(host, null))).toMatchObject({
       reason: "unauthorized",
       passing: false,
@@ -218,31 +219,43 @@ describe("passing faults", () => {
       expect(await faultOf(pull(host))).toMatchObject({ passing: true, retryAfterMs })
     }
   })
-  test("are waited out a few times; the rest ends at once", async () => {
-    const { registry } = await start()
+  const unavailable = { do: "answer", status: 503 } as const
+  /** Pulls with so much patience; the causes of what was tried again are written down. */
+  const patient = (host: string, patienceMs: number, causes: string[]) => (client: any) =>
+    persist(pull(host)(client), {
+      backoff: { baseMs: 20, maxMs: 20 },
+      patienceMs,
+      retrying: (cause) => causes.push(cause),
+    })
+
+  test("are waited out as long as there is patience", async () => {
+    const { registry: { host }, registry } = await start()
     const causes: string[] = []
-    const patient = (host: string) => (client: any) =>
-      fewTries(pull(host)(client), {
-        backoff: { baseMs: 1, maxMs: 4 },
-        triesMax: 3,
-        retrying: (cause) => causes.push(cause),
-      })
-    const unavailable = { do: "answer", status: 503 } as const
     registry.inject({ on: "manifest", times: 2, misdeed: unavailable })
-    await run(patient(registry.host))
+    await run(patient(host, 60_000, causes))
     expect(causes).toHaveLength(2)
     expect(causes[0]).toMatch(/received unexpected HTTP status: 503 Service Unavailable$/)
-    registry.inject({ on: "manifest", times: 3, misdeed: unavailable })
-    expect(await faultOf(patient(registry.host))).toMatchObject({ reason: "unreachable" })
-    causes.length = 0
+    registry.inject({ on: "manifest", misdeed: unavailable })
+    expect(await faultOf(patient(host, 100, causes))).toMatchObject({ reason: "unreachable" })
+  })
+  test("a host that cannot be reached is one for those who see it tried again", async () => {
+    const { registry: { host }, registry } = await start()
     await registry.close()
-    const nobody = await faultOf(patient(registry.host))
-    expect(nobody.cause).toMatch(/connection refused$/)
+    const causes: string[] = []
+    expect((await faultOf(patient(host, 60_000, causes))).cause)
+      .toBe(`Get "http://${host}/v2/": dial tcp ${host}: connect: connection refused`)
     expect(causes).toEqual([])
+    const pulled = run(patient(host, Infinity, causes))
+    while (causes.length < 3) await new Promise((resolve) => setTimeout(resolve, 5))
+    const again = await EmbeddedRegistry.start({ port: Number(host.split(":")[1]) })
+    putImage(again, { repository: "team/app", tags: ["1"], layers: [], dialect: "docker" })
+    await pulled
+    await again.close()
   })
   test("a host that does not exist", async () => {
     const fault = await faultOf(pull("no-such-host.invalid"))
     expect(fault).toMatchObject({ reason: "unreachable", passing: true })
+    expect(fault.cause).toMatch(/: dial tcp: lookup no-such-host\.invalid: /)
   })
 })
 

@@ -50,8 +50,15 @@ export function checkBody(body: CreateBody, defaults: Defaults): void {
   checkHost(host, defaults)
   checkLimits(host, defaults)
   const networks = Object.keys(body.NetworkingConfig?.EndpointsConfig ?? {})
+  const endpoints = Object.values(body.NetworkingConfig?.EndpointsConfig ?? {})
+  for (const { IPAMConfig: config } of endpoints) {
+    if (config?.IPv4Address || config?.IPv6Address) {
+      throw invalid("user specified IP address is supported on user defined networks only")
+    }
+  }
   if (networks.length > 1) {
-    throw invalid(`Container cannot be connected to network endpoints: ${networks.join(", ")}`)
+    const names = networks.join(", ")
+    throw invalid(`Container cannot be connected to network endpoints: ${names}`)
   }
 }
 
@@ -78,12 +85,18 @@ export function agree(
   }
   const mounts = mountsOf(given.Config, given.HostConfig)
   const terms = termsOf(given, args, mounts.terms, resolve, defaults)
-  return { terms, given, warnings: warningsOf(given, mounts.volumes) }
+  return { terms, given: pinned(given, terms), warnings: warningsOf(given, host, mounts.volumes) }
+}
+
+/** Another's network is kept by its ID: its name may go to someone else. */
+function pinned(given: Given, { network: { mode } }: Terms): Given {
+  if (!mode.startsWith("container:")) return given
+  return { ...given, HostConfig: { ...given.HostConfig, NetworkMode: mode } }
 }
 
 /** One that was given no name is called by its short ID; on the host's network, as the host. */
 function identity(config: Config, host: HostConfig, id: string, defaults: Defaults) {
-  const shared = host.NetworkMode === "host" || host.UTSMode === "host"
+  const shared = host.NetworkMode === "host"
   return { Hostname: config.Hostname || (shared ? defaults.hostname : id.slice(0, 12)) }
 }
 
@@ -102,7 +115,7 @@ function withIdVariable(config: Config, host: HostConfig, id: string): Config {
 function decided(host: HostConfig, defaults: Defaults): HostConfig {
   const log = logOf(host.LogConfig, defaults)
   const restart = restartOf(host.RestartPolicy)
-  const { PidsLimit: pids = 0, MaskedPaths: masked, ReadonlyPaths: readonly, ...rest } = host
+  const { MaskedPaths: masked, ReadonlyPaths: readonly, ...rest } = withoutVain(host, defaults)
   const privileged = host.Privileged === true
   return {
     ...rest,
@@ -115,12 +128,22 @@ function decided(host: HostConfig, defaults: Defaults): HostConfig {
     ShmSize: host.ShmSize || defaults.shmBytes,
     Runtime: host.Runtime || defaults.runtimes[0]!,
     MemorySwap: swapOf(host),
-    ...(pids > 0 ? { PidsLimit: pids } : {}),
     ...(privileged ? {} : {
       MaskedPaths: masked ?? MASKED_PATHS,
       ReadonlyPaths: readonly ?? READONLY_PATHS,
     }),
     ...(host.Init === undefined && defaults.init ? { Init: true } : {}),
+  }
+}
+
+/** Without limits that say nothing, and one that this kernel does not have. */
+function withoutVain(host: HostConfig, { weighsBlockIo }: Defaults): HostConfig {
+  const { PidsLimit: pids = 0, MemorySwappiness: swappiness = -1, BlkioWeight, ...rest } = host
+  return {
+    ...rest,
+    ...(pids > 0 ? { PidsLimit: pids } : {}),
+    ...(swappiness >= 0 ? { MemorySwappiness: swappiness } : {}),
+    ...(weighsBlockIo && BlkioWeight !== undefined ? { BlkioWeight } : {}),
   }
 }
 
@@ -183,16 +206,24 @@ function termsOf(
   }
 }
 
+const NO_OOM_KILLER = "OOM killer is disabled for the container, but no memory limit is set, "
+  + "this can result in the system running out of resources."
+const NO_WEIGHT = "Your kernel does not support Block I/O weight or the cgroup is not mounted. "
+  + "Weight discarded."
+
 /** Labels that balenaOS's runtimes read from the runtime spec. */
 const imageAnnotations = (labels: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(labels).filter(([name]) => name.startsWith("io.balena.image.")))
 
-function warningsOf(given: Given, volumes: readonly string[]): string[] {
+function warningsOf(given: Given, asked: HostConfig, volumes: readonly string[]): string[] {
   const { Config: config, HostConfig: host } = given
   for (const port of Object.keys(config.ExposedPorts ?? {})) portOf(port)
   const isHost = host.NetworkMode === "host"
   const publishes = Object.keys(host.PortBindings ?? {}).length > 0
+  const weightless = (asked.BlkioWeight ?? 0) > 0 && host.BlkioWeight === undefined
   return [
+    ...(host.OomKillDisable === true && (host.Memory ?? 0) === 0 ? [NO_OOM_KILLER] : []),
+    ...(weightless ? [NO_WEIGHT] : []),
     ...(isHost && publishes
       ? ["Published ports are discarded when using host network mode"]
       : []),

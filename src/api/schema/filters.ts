@@ -1,14 +1,15 @@
+import { networkOf, NETWORKS } from "../../engine/networks.ts"
 import type { ContainerView, Status } from "../../engine/views/container.ts"
 import { invalid } from "../faults.ts"
 import { type Filters, filterBool, labelsMatch } from "../query.ts"
 import type { Given } from "./agree.ts"
 import { mountsOf } from "./mounts.ts"
-import { NETWORKS, networkOf, openPorts } from "./network.ts"
+import { openPorts } from "./network.ts"
 
 /** The filters `GET /containers/json` knows. */
 export const CONTAINER_FILTERS = [
   "ancestor", "before", "expose", "exited", "health", "id", "isolation", "is-task", "label",
-  "label!", "name", "network", "publish", "since", "status", "volume",
+  "name", "network", "publish", "since", "status", "volume",
 ]
 
 const STATUSES: readonly string[] = [
@@ -26,13 +27,13 @@ export interface Lookups {
 type Test = (view: ContainerView) => boolean
 type Maker = (values: readonly string[], lookups: Lookups) => Test
 
-/** A name is a regular expression that may match anywhere, as it always was. */
+/** A name is a regular expression that may match anywhere, as it always was; else it fits none. */
 function byName(values: readonly string[]): Test {
-  const patterns = values.map((value) => {
+  const patterns = values.flatMap((value) => {
     try {
-      return new RegExp(value)
+      return [new RegExp(value)]
     } catch {
-      throw invalid(`invalid filter 'name=${value}'`)
+      return []
     }
   })
   return ({ name }) => patterns.some((pattern) => pattern.test(name) || pattern.test(`/${name}`))
@@ -98,8 +99,8 @@ const byAge = (older: boolean): Maker => ([name = ""], { container }) => {
     id !== mark.id && (older ? createdMs <= mark.createdMs : createdMs >= mark.createdMs)
 }
 
-const byNetwork: Maker = (values) => (view) => {
-  const name = networkOf(view)
+const byNetwork: Maker = (values) => ({ terms }) => {
+  const name = networkOf(terms)
   return name !== null && values.some((value) =>
     value === name || (value !== "" && NETWORKS[name].id.startsWith(value)))
 }
@@ -124,7 +125,6 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   id: (values) => ({ id }) => values.some((value) => id.startsWith(value)),
   name: byName,
   label: (values) => ({ terms }) => labelsMatch(terms.labels, values),
-  "label!": (values) => ({ terms }) => !values.some((value) => labelsMatch(terms.labels, [value])),
   network: byNetwork,
   status: byStatus,
   volume: byVolume,
@@ -139,6 +139,5 @@ export function containerFilter(filters: Filters, lookups: Lookups): Test {
   return (view) => tests.every((test) => test(view))
 }
 
-/** A list that asks for a state or an exit code means all containers, running or not. */
-export const meansAll = (filters: Filters): boolean =>
-  filters.has("status") || filters.has("exited")
+/** A list that asks for a state means all containers, running or not. */
+export const meansAll = (filters: Filters): boolean => filters.has("status")

@@ -1,6 +1,7 @@
 import * as Result from "effect/Result"
 import type { ImageView } from "../../engine/views/image.ts"
 import { familiarReference, familiarRepository, parseReference } from "../../oci/reference.ts"
+import { invalid } from "../faults.ts"
 import { speaks } from "../version.ts"
 
 const familiar = (reference: string): string =>
@@ -10,11 +11,14 @@ const unix = (rfc3339: string): number => Math.floor((Date.parse(rfc3339) || 0) 
 
 /** Turns a shell pattern, as Go's `path.Match` reads it, into a test. */
 const pattern = (text: string): RegExp => {
-  const source = text
-    .replace(/[.+^${}()|\\]/g, "\\$&")
+  const source = text.replace(/[.+^${}()|\\]/g, "\\$&")
     .replaceAll("*", "[^/]*")
     .replaceAll("?", "[^/]")
-  return new RegExp(`^${source}$`)
+  try {
+    return new RegExp(`^${source}$`)
+  } catch {
+    throw invalid("syntax error in pattern")
+  }
 }
 
 /** Does one of the image's names fit one of the patterns (with or without its tag)? */
@@ -103,10 +107,16 @@ export const imageInspect = (image: ImageView, version: string) => {
     Os: config.os === "" ? "linux" : config.os,
     Size: bytes,
     ...(speaks(version, "1.44") ? {} : { VirtualSize: bytes }),
-    GraphDriver: { Data: {}, Name: "overlay2" },
+    GraphDriver: { Data: directoriesOf(image), Name: "overlay2" },
     RootFS: { Type: "layers", Layers: layers.map((layer) => layer.diff_id) },
     Metadata: { LastTagTime: new Date(row.tagged_ms).toISOString() },
   }
+}
+
+/** Where the image's files lie, the uppermost layer apart. An image is mounted nowhere. */
+const directoriesOf = ({ directories }: ImageView) => {
+  const lower = directories.slice(0, -1).reverse().join(":")
+  return { ...(lower === "" ? {} : { LowerDir: lower }), UpperDir: directories.at(-1) }
 }
 
 const healthcheckOf = ({ config: { config: { healthcheck } } }: ImageView) =>

@@ -62,6 +62,10 @@ function checkCpu(asked: Resources, { cpus }: Defaults): void {
   if (quota > 0 && quota < 1_000) {
     throw invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
   }
+  const { CpuShares: shares = 0 } = asked
+  if (shares < 0) {
+    throw invalid(`invalid CPU shares (${shares}): value must be a positive integer`)
+  }
 }
 
 /** Reads `0-2,7`; undefined: that is no list. */
@@ -98,10 +102,13 @@ export function limitsOf(asked: Resources): Terms {
     memory,
     memorySwap: swapOf(asked),
     memoryReservation: asked.MemoryReservation ?? 0,
+    memorySwappiness: asked.MemorySwappiness ?? -1,
     oomKillDisable: asked.OomKillDisable ?? false,
-    cpuShares: Math.max(asked.CpuShares ?? 0, 0),
+    cpuShares: asked.CpuShares ?? 0,
     cpuPeriod: nano > 0 ? PERIOD_US : asked.CpuPeriod ?? 0,
     cpuQuota: nano > 0 ? Math.floor(nano * PERIOD_US / NANO) : asked.CpuQuota ?? 0,
+    cpuRealtimePeriod: asked.CpuRealtimePeriod ?? 0,
+    cpuRealtimeRuntime: asked.CpuRealtimeRuntime ?? 0,
     cpusetCpus: asked.CpusetCpus ?? "",
     cpusetMems: asked.CpusetMems ?? "",
     pids: Math.max(asked.PidsLimit ?? 0, 0),

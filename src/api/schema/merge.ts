@@ -19,7 +19,8 @@ export function mergeConfig(asked: Config, image: ImageDefaults): Config {
   const isReset = entrypoint?.length === 1 && entrypoint[0] === ""
   const exposed = { ...set(image.exposedPorts.map(withProtocol)), ...asked.ExposedPorts }
   const volumes = { ...set(image.volumes), ...asked.Volumes }
-  const { Entrypoint: _, Cmd: __, Healthcheck: ___, ...rest } = asked
+  const { Entrypoint: _, Cmd: __, Healthcheck: ___, ExposedPorts: ____, Volumes: _____, ...rest } =
+    asked
   return {
     ...rest,
     User: asked.User || image.user,

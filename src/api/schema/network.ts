@@ -1,20 +1,7 @@
+import { networkOf, NETWORKS } from "../../engine/networks.ts"
 import type { ContainerView } from "../../engine/views/container.ts"
 import type { Given } from "./agree.ts"
 import type { NetworkingConfig } from "./docker.ts"
-
-/** The networks every engine has. Their IDs never change: nothing about them is configured. */
-export const NETWORKS = {
-  bridge: { id: "b71d9e00".repeat(8), driver: "bridge" },
-  host: { id: "40570000".repeat(8), driver: "host" },
-  none: { id: "0e77e000".repeat(8), driver: "null" },
-} as const
-export type NetworkName = keyof typeof NETWORKS
-
-/** The network a container is on; null: it shares another container's. */
-export function networkOf({ terms }: ContainerView): NetworkName | null {
-  const { mode } = terms.network
-  return mode === "bridge" || mode === "host" || mode === "none" ? mode : null
-}
 
 /** An endpoint's ID follows from its container's: there is at most one. */
 const endpointOf = (id: string): string => [...id].reverse().join("")
@@ -23,7 +10,7 @@ const ANY_ADDRESS = "0.0.0.0"
 
 /** A container on its network, as inspect and list show it. */
 export function endpoints(view: ContainerView, asked: NetworkingConfig = {}) {
-  const name = networkOf(view)
+  const name = networkOf(view.terms)
   if (name === null) return {}
   const { network, state } = view
   const up = state.pid !== 0
@@ -34,7 +21,7 @@ export function endpoints(view: ContainerView, asked: NetworkingConfig = {}) {
       Links: null,
       Aliases: config.Aliases ?? null,
       MacAddress: network?.mac ?? "",
-      NetworkID: up ? NETWORKS[name].id : "",
+      NetworkID: state.startedMs === 0 ? "" : NETWORKS[name].id,
       EndpointID: up ? endpointOf(view.id) : "",
       Gateway: network?.gateway ?? "",
       IPAddress: network?.address ?? "",
@@ -84,11 +71,11 @@ function portMap(view: ContainerView) {
 /** `NetworkSettings` of inspect, with the old members at its top that speak of the bridge. */
 export function networkSettings(view: ContainerView, asked: NetworkingConfig) {
   const { network, state, id } = view
-  const up = state.pid !== 0
+  const own = state.pid !== 0 && networkOf(view.terms) !== null
   return {
     Bridge: "",
-    SandboxID: up ? id : "",
-    SandboxKey: up ? `/proc/${state.pid}/ns/net` : "",
+    SandboxID: own ? id : "",
+    SandboxKey: own ? `/proc/${state.pid}/ns/net` : "",
     Ports: portMap(view),
     HairpinMode: false,
     LinkLocalIPv6Address: "",

@@ -51,7 +51,9 @@ export function logOf(asked: HostConfig["LogConfig"], defaults: Defaults): Terms
     throw invalid(`logger: logging mode not supported: ${mode}`)
   }
   const limits = logLimits({ driver, options })
-  if (Result.isFailure(limits)) throw invalid(limits.failure)
+  if (Result.isFailure(limits)) {
+    throw invalid(`failed to initialize logging driver: ${limits.failure}`)
+  }
   return { driver, options }
 }
 
@@ -115,7 +117,8 @@ export function networkModeOf(host: HostConfig, resolve: Resolve): string {
   const asked = host.NetworkMode ?? ""
   const mode = asked === "" || asked === "default" ? "bridge" : asked
   if (mode.startsWith("container:")) return joined(mode, "network", resolve)
-  if (!NETWORKS.includes(mode)) throw notYet(`the network "${mode}": a user-defined network`)
+  // Not 404: the CLI would take it for an image that is missing, and pull.
+  if (!NETWORKS.includes(mode)) throw invalid(`network ${mode} not found`)
   return mode
 }
 
@@ -178,7 +181,7 @@ export function modesOf(host: HostConfig, resolve: Resolve, defaults: Defaults) 
   }
   return {
     pidMode: mode(host.PidMode ?? "", "PID", plain),
-    ipcMode: mode(host.IpcMode ?? "", "IPC", { ...plain, none: "none", shareable: "private" }),
+    ipcMode: mode(host.IpcMode ?? "", "IPC", { ...plain, none: "none", shareable: "shareable" }),
     utsMode: mode(host.UTSMode ?? "", "UTS", plain),
     cgroupnsMode: cgroupnsOf(host, defaults),
   }

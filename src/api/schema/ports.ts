@@ -41,8 +41,8 @@ export function portsOf(config: Config, host: HostConfig): Port[] {
     return bindings.map(({ HostIp: hostIp = "", HostPort: hostPort = "" }): Port => {
       if (hostIp !== "" && !IP.test(hostIp)) throw invalid(`invalid IP address: ${hostIp}`)
       const { first, last } = range(hostPort === "" ? "0" : hostPort)
-      if (first !== last) throw notYet("choosing a host port from a range")
-      return { ...inside, hostIp, hostPort: first }
+      const choice = last > first ? { hostPortLast: last } : {}
+      return { ...inside, hostIp, hostPort: first, ...choice }
     })
   })
   if (host.PublishAllPorts !== true) return ports

@@ -18,6 +18,7 @@ const cpu = (usage: Usage | null) =>
         total_usage: usage.cpuNs,
         usage_in_kernelmode: usage.cpuSystemNs,
         usage_in_usermode: usage.cpuUserNs,
+        ...(usage.perCpuNs.length === 0 ? {} : { percpu_usage: usage.perCpuNs }),
       },
       system_cpu_usage: usage.machineCpuNs,
       online_cpus: usage.cpus,
@@ -28,22 +29,18 @@ const cpu = (usage: Usage | null) =>
       },
     }
 
-const NO_BLOCKS = {
-  io_serviced_recursive: null,
-  io_queue_recursive: null,
-  io_service_time_recursive: null,
-  io_wait_time_recursive: null,
-  io_merged_recursive: null,
-  io_time_recursive: null,
-  sectors_recursive: null,
-}
+/** What the kernel no longer counts. */
+const NO_BLOCKS = [
+  "io_serviced_recursive", "io_queue_recursive", "io_service_time_recursive",
+  "io_wait_time_recursive", "io_merged_recursive", "io_time_recursive", "sectors_recursive",
+]
 
 const blocks = (usage: Usage | null) => ({
   io_service_bytes_recursive: usage === null ? null : [
     { major: 0, minor: 0, op: "read", value: usage.readBytes },
     { major: 0, minor: 0, op: "write", value: usage.writtenBytes },
   ],
-  ...NO_BLOCKS,
+  ...Object.fromEntries(NO_BLOCKS.map((name) => [name, usage === null ? null : []])),
 })
 
 const networks = (usage: Usage) =>
@@ -79,6 +76,7 @@ export const statsLine = (id: string, name: string, now: Sample, before: Sample 
   memory_stats: now.usage === null ? {} : {
     usage: now.usage.memory,
     limit: now.usage.memoryMax,
+    ...(now.usage.memoryPeak === null ? {} : { max_usage: now.usage.memoryPeak }),
     stats: now.usage.memoryStats,
   },
   blkio_stats: blocks(now.usage),

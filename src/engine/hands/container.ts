@@ -71,7 +71,7 @@ const start = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
     const id = idOf(order)
     const row = rowOf(tools, id)
     yield* makeSources(row.terms as Terms)
-    const claimed = yield* networks.claim(id, row.terms as Terms)
+    const claimed = yield* networks.claim(row, row.terms as Terms)
     const { pid, startTicks, endpoint } = yield* runtime.start(planner.plan(row, claimed))
     // One that an earlier daemon had started already has what that one claimed for it.
     const network = endpoint as NetworkState | null

@@ -15,6 +15,7 @@ import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Keyring } from "../keyring.ts"
 import { Paths } from "../paths.ts"
+import { ProgressBoard } from "../progress.ts"
 import { type Place, Registries } from "../registries.ts"
 
 interface Wanted {
@@ -55,6 +56,7 @@ const tools = Effect.gen(function*() {
     registries: yield* Registries,
     directories: yield* Directories,
     paths: yield* Paths,
+    board: yield* ProgressBoard,
   }
 })
 type Tools = Effect.Success<typeof tools>
@@ -68,7 +70,7 @@ const resolve = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent
   const parsed = parseReference(order.params.reference)
   if (Result.isFailure(parsed)) return Effect.succeed(failed("unsupported", parsed.failure.cause))
   const reference = parsed.success
-  return found(tools, order, reference).pipe(
+  return askPlaces(tools, order, reference).pipe(
     Effect.flatMap((found) =>
       tools.store.images.get(found.imageId) === undefined
         ? Effect.as(ensureRoom(tools, found), resolvedEvent(reference, found))
@@ -80,6 +82,7 @@ const resolve = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent
         !tools.keyring.has(order.address)
       return Effect.succeed(failed(isLost ? "credentials" : reason, cause))
     }),
+    Effect.ensuring(Effect.sync(() => tools.board.end(order.address))),
   )
 }
 
@@ -87,18 +90,23 @@ const failed = (reason: string, cause: string): MachineEvent =>
   ({ type: "resolveFailed", reason, cause })
 
 /** Asks the hub's mirrors in turn; at last the registry itself, which alone may know who asks. */
-const found = (
-  { carrier, keyring, registries }: Tools,
+const askPlaces = (
+  { board, carrier, keyring, registries }: Tools,
   { address, params }: Order<Wanted>,
   { domain, path, tag, digest }: Reference,
 ): Effect.Effect<Resolved, PullFault> => {
+  const found = { of: address, current: 0, total: 0 }
   const ask = (place: Place, credentials: Credentials | null) =>
     carrier.resolve({
       repository: path,
       reference: digest ?? tag ?? "latest",
       access: { ...place, credentials },
       platform: params.platform,
-      retrying: () => {},
+      named: () => board.tell({ ...found, retry: null }),
+      retrying: (cause, afterMs) => {
+        // Before it is found, nobody has been answered yet: there is no stream to say it in.
+        if (board.last(address) !== undefined) board.tell({ ...found, retry: { cause, afterMs } })
+      },
     })
   const places = registries.placesOf(domain)
   const registry = ask(places.at(-1)!, keyring.get(address) ?? null)

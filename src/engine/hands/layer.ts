@@ -69,11 +69,11 @@ const jobFor = (tools: Tools, address: Address, source: Source): FetchJob => {
   }
 }
 
-const watch = ({ board, loop, store }: Tools, layer: Address): Watch => ({
-  progress: (current, total) => board.tell({ layer, current, total, retry: null }),
+const watch = ({ board, loop, store }: Tools, of: Address): Watch => ({
+  progress: (current, total) => board.tell({ of, current, total, retry: null }),
   retrying: (cause, afterMs) => {
-    const { current = 0, total = 0 } = board.last(layer) ?? {}
-    board.tell({ layer, current, total, retry: { cause, afterMs } })
+    const { current = 0, total = 0 } = board.last(of) ?? {}
+    board.tell({ of, current, total, retry: { cause, afterMs } })
   },
   checkpoint: (states) =>
     loop.write(() => {

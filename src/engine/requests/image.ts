@@ -55,14 +55,19 @@ const user = (store: StoreBody, loop: Loop["Service"], imageId: string) => {
   return { running: running ?? null, any: running ?? ids[0] ?? null }
 }
 
+/** Is it known by one tag at most, and by digests of the same repository? */
+const isOneName = ({ tags, digests }: Names): boolean =>
+  tags.length <= 1 && new Set([...tags, ...digests].map(repositoryIn)).size <= 1
+
 /**
  * What one removal takes, by Docker's rules: a name goes alone while the image has others; with its
- * last name goes the image; an ID takes everything, but several repositories only by force.
+ * last name goes the image; an ID takes everything, but several names only by force.
  */
 const plan = (
   store: StoreBody,
   loop: Loop["Service"],
   { imageId, reference }: Found,
+  asked: string,
   force: boolean,
 ): Effect.Effect<RemovalCargo, ImageInUse> => {
   const names = namesOf(store, imageId)
@@ -75,8 +80,7 @@ const plan = (
       return refused(`${cannot} (cannot be forced) - image is being used by running container ` +
         shortId(running))
     }
-    const repositories = new Set([...names.tags, ...names.digests].map(repositoryIn))
-    if (repositories.size > 1 && !force) {
+    if (!isOneName(names) && !force) {
       return refused(`${cannot} (must be forced) - image is referenced in multiple repositories`)
     }
     if (any !== null && !force) {
@@ -100,8 +104,7 @@ const plan = (
   if (!last) return Effect.succeed(part)
   if (any === null || (force && running === null)) return Effect.succeed({ ...part, forget: true })
   if (force) return Effect.succeed(part) // a running container keeps its image, though not the name
-  const familiar = familiarReference(Result.getOrThrow(parseReference(reference)))
-  return refused(`conflict: unable to remove repository reference "${familiar}" (must force) - ` +
+  return refused(`conflict: unable to remove repository reference "${asked}" (must force) - ` +
     `container ${shortId(any)} is using its referenced image ${shortId(imageId)}`)
 }
 
@@ -111,7 +114,7 @@ export const removeImage = (name: string, force: boolean) =>
     const store = yield* Store
     const loop = yield* Loop
     const found = yield* findImage(name)
-    const row = yield* plan(store, loop, found, force)
+    const row = yield* plan(store, loop, found, name, force)
     const layers = store.images.layers(found.imageId).map((address) => store.layers.get(address)!)
     yield* loop.ask(`image/${found.imageId}`, { type: "remove", row }, () => true)
     const untagged = [...row.tags, ...row.digests].map((reference): Removed => ({

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import { layerAddress } from "../../../machines/words.ts"
 import { type Archived, Carrier, PullFault } from "../../layers/carrier.ts"
-import type { ImageCargo } from "../../store/images.ts"
+import type { ImageCargo, NamesCargo } from "../../store/images.ts"
 import { Store } from "../../store/store.ts"
 import { Loop } from "../loop.ts"
 import { outcomeOf, type PullNews, watchImage } from "./pull.ts"
@@ -24,7 +24,7 @@ const loadOne = (archived: Archived, tell: (news: PullNews) => void) =>
     const loop = yield* Loop
     const { imageId, tags } = archived
     if (store.images.get(imageId) !== undefined) {
-      const row = { imageId, tags, digests: [] }
+      const row: NamesCargo = { imageId, tags, digests: [], loaded: true }
       yield* loop.ask(`image/${imageId}`, { type: "tag", row }, () => true)
       return { imageId, tags, present: true }
     }

@@ -1,5 +1,6 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { Address } from "../../../machines/words.ts"
 import { type Credentials, PullFault } from "../../layers/carrier.ts"
@@ -21,6 +22,8 @@ export interface LayerNews {
 
 /** What a watcher of a pull is told, in order. */
 export type PullNews =
+  /** What is asked for exists: from here on a failure is news as well. */
+  | { readonly kind: "named"; readonly retry: Progress["retry"] }
   | { readonly kind: "layers"; readonly layers: readonly LayerNews[] }
   | { readonly kind: "progress"; readonly progress: Progress }
   /** `existed`: it was here before, nothing was fetched. */
@@ -92,7 +95,8 @@ export const watchImage = (
       }
     })
     const stopBoard = board.listen((progress) => {
-      if (mine.has(progress.layer)) tell({ kind: "progress", progress })
+      if (progress.of === address) tell({ kind: "named", retry: progress.retry })
+      else if (mine.has(progress.of)) tell({ kind: "progress", progress })
     })
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
@@ -100,6 +104,7 @@ export const watchImage = (
         stopBoard()
       })
     )
+    if (board.last(address) !== undefined) tell({ kind: "named", retry: null })
     const joined = layersInFlight(loop, yield* Store, address)
     if (joined.length === 0) return
     for (const layer of joined) mine.add(layer.address)
@@ -110,13 +115,17 @@ export const watchImage = (
     }
   })
 
-/** The layers of a pull that others have begun: whoever joins it sees where it stands. */
+/**
+ * The layers of a pull that others have begun: whoever joins it sees where it stands. One that is
+ * parked begins with its registry's answer, like a new one.
+ */
 const layersInFlight = (
   loop: Loop["Service"],
   store: Store["Service"],
   address: Address,
 ): readonly LayerNews[] => {
-  const staged = loop.snapshot(address) === undefined ? undefined : store.images.staged(address)
+  const isFetching = loop.snapshot(address)?.matches("fetching") === true
+  const staged = isFetching ? store.images.staged(address) : undefined
   return (staged?.layers ?? []).map((layer) => {
     const { source } = (loop.snapshot(layer)?.context ?? {}) as {
       source?: { digest?: string; size?: number }
@@ -179,8 +188,11 @@ export const pull = (
     if (wanted.credentials !== null) keyring.set(address, wanted.credentials)
     yield* attend(address)
     yield* watchImage(address, tell)
-    const outcome = yield* loop.ask(address, { type: "pull", reference, platform }, outcomeOf)
-    keyring.delete(address)
+    const outcome = yield* Effect.onExit(
+      loop.ask(address, { type: "pull", reference, platform }, outcomeOf),
+      // One that is interrupted may be taken up again within the grace.
+      (exit) => Effect.sync(() => Exit.hasInterrupts(exit) || keyring.delete(address)),
+    )
     return outcome instanceof PullFault ? yield* Effect.fail(outcome) : outcome
   }))
 

@@ -6,6 +6,7 @@ import { formatReference, parseImageName, withDefaultTag } from "../../oci/refer
 import type { ImageRow } from "../../store/images.ts"
 import type { LayerRow } from "../../store/layers.ts"
 import { Store, type StoreBody } from "../../store/store.ts"
+import { Paths } from "../paths.ts"
 
 /** A name that leads to no image, or to several. */
 export class ImageNameFault extends Schema.TaggedError<ImageNameFault>()("ImageNameFault", {
@@ -21,8 +22,9 @@ export interface ImageView {
   /** Canonical references. */
   readonly tags: readonly string[]
   readonly digests: readonly string[]
-  /** Lowest first. */
+  /** Lowest first, and the directories of their files. */
   readonly layers: readonly LayerRow[]
+  readonly directories: readonly string[]
   /** Bytes of file content in all layers. */
   readonly bytes: number
   /** Containers made of it. */
@@ -64,6 +66,7 @@ export const findImage = (name: string): Effect.Effect<Found, ImageNameFault, St
 
 const viewOf = (
   store: StoreBody,
+  paths: Paths["Service"],
   row: ImageRow,
   names: { tags: readonly string[]; digests: readonly string[] },
 ): ImageView => {
@@ -73,6 +76,7 @@ const viewOf = (
     config: Result.getOrThrow(parseImageConfig(row.config)),
     ...names,
     layers,
+    directories: layers.map(({ id }) => `${paths.layer(id)}/diff`),
     bytes: layers.reduce((sum, layer) => sum + layer.bytes, 0),
     containers: store.containers.usersOf(row.id).length,
   }
@@ -87,22 +91,24 @@ const byImage = (rows: readonly { reference: string; image: string }[]): Map<str
 }
 
 /** Every image, newest first. */
-export const listImages: Effect.Effect<readonly ImageView[], never, Store> = Effect.map(
-  Store,
-  (store) => {
-    const tags = byImage(store.images.tags())
-    const digests = byImage(store.images.digests())
-    return store.images.all().map((row) =>
-      viewOf(store, row, { tags: tags.get(row.id) ?? [], digests: digests.get(row.id) ?? [] }))
-  },
-)
+export const listImages = Effect.gen(function*() {
+  const store = yield* Store
+  const paths = yield* Paths
+  const tags = byImage(store.images.tags())
+  const digests = byImage(store.images.digests())
+  return store.images.all().map((row) => {
+    const names = { tags: tags.get(row.id) ?? [], digests: digests.get(row.id) ?? [] }
+    return viewOf(store, paths, row, names)
+  })
+})
 
 /** One image, by any of its names. */
-export const viewImage = (name: string): Effect.Effect<ImageView, ImageNameFault, Store> =>
+export const viewImage = (name: string) =>
   Effect.gen(function*() {
     const store = yield* Store
+    const paths = yield* Paths
     const { imageId } = yield* findImage(name)
     const tags = byImage(store.images.tags()).get(imageId) ?? []
     const digests = byImage(store.images.digests()).get(imageId) ?? []
-    return viewOf(store, store.images.get(imageId)!, { tags, digests })
+    return viewOf(store, paths, store.images.get(imageId)!, { tags, digests })
   })

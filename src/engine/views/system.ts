@@ -3,7 +3,7 @@ import { cgroupVersion, hostName } from "../../kernel/machine.ts"
 import { isForwarding, machineReport } from "../../kernel/resources.ts"
 import { Store } from "../../store/store.ts"
 import { Loop } from "../loop.ts"
-import { listImages } from "./image.ts"
+import { type ImageView, listImages } from "./image.ts"
 
 /** How many containers there are in each state, as clients count them. */
 export interface Census {
@@ -34,10 +34,25 @@ export const systemInfo = Effect.gen(function*() {
   }
 })
 
+/** An image beside others: `sharedBytes` lie in layers that more than one image stands on. */
+export interface ImageUse {
+  readonly image: ImageView
+  readonly sharedBytes: number
+}
+
 /** What `docker system df` is made of: images and their layers, in bytes of file content. */
 export const diskUse = Effect.gen(function*() {
   const store = yield* Store
   const images = yield* listImages
   const layers = store.layers.all().filter((row) => row.ready === 1)
-  return { images, layersBytes: layers.reduce((sum, row) => sum + row.bytes, 0) }
+  const users = new Map<string, number>()
+  for (const { address } of images.flatMap((image) => image.layers)) {
+    users.set(address, (users.get(address) ?? 0) + 1)
+  }
+  const uses = images.map((image): ImageUse => ({
+    image,
+    sharedBytes: image.layers.filter(({ address }) => users.get(address)! > 1)
+      .reduce((sum, { bytes }) => sum + bytes, 0),
+  }))
+  return { uses, layersBytes: layers.reduce((sum, row) => sum + row.bytes, 0) }
 })

@@ -23,7 +23,7 @@ export const processesOf = (id: string, args: readonly string[]) =>
     if (ps === null) return yield* new TopFault({ cause: "ps: not found: it comes with procps" })
     const pids = new Set((yield* runtime.pids(id)).map(String))
     const { exitCode, stdout, stderr } = yield* ask(ps, args, pids)
-    if (exitCode !== 0) return yield* new TopFault({ cause: `ps: ${stderr.trim()}` })
+    if (exitCode !== 0) return yield* new TopFault({ cause: `ps: ${firstLine(stderr)}` })
     return yield* read(stdout, pids)
   })
 
@@ -37,6 +37,8 @@ const ask = (ps: string, args: readonly string[], pids: ReadonlySet<string>) =>
     const some = yield* call(["-q", [...pids].join(",")])
     return some.exitCode === 0 ? some : yield* call([])
   })
+
+const firstLine = (text: string): string => text.trim().split("\n", 1)[0] ?? ""
 
 const words = (line: string): string[] => line.trim().split(/\s+/)
 

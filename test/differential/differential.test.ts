@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { askJson } from "../../simulations/bench/engines/docker.ts"
+import type { Daemon } from "../../simulations/bench/engines/engine.ts"
+import { call } from "../api/tools.ts"
+import { whyNoEngine } from "../e2e/engine.ts"
+import { differences, shown, within } from "./compare.ts"
+import { observe, type Side } from "./observe.ts"
+import { openPair, type Pair } from "./pair.ts"
+import { type Row, titleOf } from "./row.ts"
+import { TABLES } from "./tables/index.ts"
+
+const why = whyNoEngine()
+let pair: Pair
+let ours: Side
+let theirs: Side
+
+interface Image {
+  readonly Id: string
+  readonly RepoTags: readonly string[]
+}
+
+const sideOf = async (daemon: Daemon, shared: string): Promise<Side> => {
+  const { dataRoot, execRoot } = daemon.place
+  const images = await askJson<Image[]>(daemon.socket, "GET", "/images/json")
+  const ids = Object.fromEntries(
+    images.flatMap(({ Id, RepoTags }) => RepoTags.map((tag) => [tag, Id.slice("sha256:".length)])),
+  )
+  return { daemon, shared, ids, own: { paths: [dataRoot, execRoot], images: Object.values(ids) } }
+}
+
+/** Removes what a row has left. */
+const tidy = async ({ socket }: Daemon): Promise<void> => {
+  const left = await askJson<{ Id: string }[]>(socket, "GET", "/containers/json?all=1")
+  await Promise.all(left.map(({ Id }) => call(socket, "DELETE", `/containers/${Id}?force=1&v=1`)))
+}
+
+const compare = async (row: Row): Promise<void> => {
+  const beganMs = Date.now()
+  const told: string[] = []
+  const differing = new Set<string>()
+  for (const step of row.steps) {
+    const [mine, docker] = await Promise.all([
+      observe(ours, row, step, beganMs),
+      observe(theirs, row, step, beganMs),
+    ])
+    for (const { place, ours, theirs } of differences(mine, docker, row.view === "shape")) {
+      const known = Object.keys({ ...row.differs, ...row.may })
+        .filter((above) => within(place, above))
+      for (const above of known) differing.add(above)
+      const both = `${place}\n${shown(ours, theirs)}`
+      if (known.length === 0 && !told.some((text) => text.endsWith(` ${both}`))) {
+        told.push(`${titleOf(step)} ${both}`)
+      }
+    }
+  }
+  expect(told.join("\n")).toBe("")
+  const same = Object.keys(row.differs ?? {}).filter((place) => !differing.has(place))
+  expect(same, "the same by now: the reason has gone").toEqual([])
+}
+
+describe.skipIf(why !== null)("beside Docker's own daemon", () => {
+  beforeAll(async () => {
+    pair = await openPair()
+    ours = await sideOf(pair.ours, pair.shared)
+    theirs = await sideOf(pair.theirs, pair.shared)
+  })
+  afterAll(async () => {
+    await pair?.[Symbol.asyncDispose]()
+  })
+
+  describe.each(Object.entries(TABLES))("%s", (_, rows) => {
+    test.each(rows.map((row) => [row.name, row] as const))("%s", async (_, row) => {
+      try {
+        await compare(row)
+      } finally {
+        await Promise.all([tidy(pair.ours), tidy(pair.theirs)])
+      }
+    })
+  })
+})

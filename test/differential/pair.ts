@@ -1,0 +1,67 @@
+import { mkdirSync, writeFileSync } from "node:fs"
+import { basename, join } from "node:path"
+import { balena } from "../../simulations/bench/engines/balena.ts"
+import { dockerDone } from "../../simulations/bench/engines/docker.ts"
+import { dockerd } from "../../simulations/bench/engines/dockerd.ts"
+import { type Daemon, type Engine, startDaemon } from "../../simulations/bench/engines/engine.ts"
+import { makeVolume } from "../../simulations/powercut/disk.ts"
+import { type Corner, openCorner } from "../e2e/engine.ts"
+import { writeImages } from "./images.ts"
+
+/** Our engine and Docker's own, each in a machine of its own with the same images. */
+export interface Pair extends AsyncDisposable {
+  readonly ours: Daemon
+  readonly theirs: Daemon
+  /** A directory for what rows bind and load; the same for both. */
+  readonly shared: string
+}
+
+const VOLUME_MIB = 512
+
+/** Containers of both are counted below the corner's control group, and end with it. */
+const within = (engine: Engine, group: string): Engine => ({
+  ...engine,
+  argv: (place) => [...engine.argv(place), "--cgroup-parent", group],
+})
+
+const startOne = async ({ rig }: Corner, engine: Engine): Promise<Daemon> => {
+  // Docker's overlay2 wants a real file system below it, not another overlay.
+  const { mountPoint } = await makeVolume(rig.root, engine.name, VOLUME_MIB)
+  const dataRoot = join(mountPoint, "data")
+  const group = `/${basename(rig.cgroup)}/${engine.name}-containers`
+  return startDaemon(rig, within(engine, group), {
+    name: engine.name,
+    dataRoot,
+    bridge: true,
+    network: "own",
+  })
+}
+
+/** Starts both and loads the images into both. */
+export const openPair = async (): Promise<Pair> => {
+  const corner = await openCorner()
+  try {
+    const shared = join(corner.root, "shared")
+    mkdirSync(shared)
+    writeFileSync(join(shared, "garbage"), "neither an archive nor JSON\n")
+    const [ours, theirs] = await Promise.all([startOne(corner, balena), startOne(corner, dockerd)])
+    for (const archive of await writeImages(shared)) {
+      const load = ({ socket }: Daemon) => dockerDone(socket, ["load", "-i", archive])
+      await Promise.all([load(ours), load(theirs)])
+    }
+    const tag = ({ socket }: Daemon) => dockerDone(socket, ["tag", "busybox:1.29", "bb"])
+    await Promise.all([tag(ours), tag(theirs)])
+    return {
+      ours,
+      theirs,
+      shared,
+      [Symbol.asyncDispose]: async () => {
+        await Promise.all([ours.stop(), theirs.stop()])
+        await corner[Symbol.asyncDispose]()
+      },
+    }
+  } catch (fault) {
+    await corner[Symbol.asyncDispose]()
+    throw fault
+  }
+}
