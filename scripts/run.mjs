@@ -212,7 +212,7 @@ const main = async () => {
   let failures = 0
   let lastCode = 0
   for (const step of task.steps) {
-    if (task.steps.length > 1) say(`${name}: ${step.name}`)
+    if (task.all) say(`${name}: ${step.name}`)
     const last = step === task.steps.at(-1)
     const code = await run(node, step, last ? args : [], env)
     if (step.counts) counts = readCounts(countsPath, code)

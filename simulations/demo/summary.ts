@@ -38,10 +38,11 @@ export const summarise = (
 }
 
 const fateOf = ({ layer, from }: Fate): string => {
-  const size = `of ${grouped(layer.size)} bytes`
-  if (from === null) return `layer ${nameOf(layer)}: was whole, and not asked for again`
-  if (from === 0) return `layer ${nameOf(layer)}: had no checkpoint yet, and came again ${size}`
-  return `layer ${nameOf(layer)}: went on from byte ${grouped(from)} ${size}`
+  const name = `layer ${nameOf(layer)}`
+  const size = `${grouped(layer.size)} bytes`
+  if (from === null) return `${name}: was whole, and not asked for again`
+  if (from === 0) return `${name}: had no checkpoint yet; all its ${size} came again`
+  return `${name}: went on from byte ${grouped(from)} of ${size}`
 }
 
 const KEEP = `
