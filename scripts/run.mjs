@@ -55,7 +55,10 @@ const program = (path, ...args) => ({ name: path, argv: [path, ...args] })
  * `all`: a failing step does not hide what the later ones would have said.
  */
 const TASKS = {
-  start: { needs: [...ENGINE, "busybox"], steps: [BUILD, program("simulations/demo/main.ts")] },
+  start: {
+    needs: [...ENGINE, "busybox", "mkfs.ext4", "mkfs.xfs", "losetup"],
+    steps: [BUILD, program("simulations/demo/main.ts")],
+  },
   test: { needs: TESTED, all: true, steps: [TYPES, LINT, BUILD, vitest()] },
   check: {
     needs: [],
@@ -209,7 +212,7 @@ const main = async () => {
   let failures = 0
   let lastCode = 0
   for (const step of task.steps) {
-    if (task.steps.length > 1) say(`${name}: ${step.name}`)
+    if (task.all) say(`${name}: ${step.name}`)
     const last = step === task.steps.at(-1)
     const code = await run(node, step, last ? args : [], env)
     if (step.counts) counts = readCounts(countsPath, code)

@@ -1,7 +1,10 @@
 import { spawnSync } from "node:child_process"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import { outcome } from "../simulations/images/command.ts"
 import { demultiplexer } from "../src/api/client.ts"
 import { flag, lettered, parse, UsageError } from "../src/cli/argv.ts"
 import { CREATE_FLAGS, createBody, duration, ports } from "../src/cli/create.ts"
@@ -190,6 +193,20 @@ describe("the program", () => {
       stderr: "Cannot connect to the balenaEngine daemon at unix:///no/such.sock. "
         + "Is the balenaEngine daemon running?\n",
     })
+  })
+
+  test("says so when the daemon goes in the middle of its answer", async () => {
+    const server = createServer((_, answer) => {
+      answer.write('{"status":"Pulling"}\n', () => answer.destroy())
+    })
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const host = `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const words = [MAIN, "balena", "-H", host, "pull", "app"]
+    const { code, stderr } = await outcome(process.execPath, words)
+    server.close()
+    expect(stderr).toBe("balena: the daemon closed the connection before its answer was whole. "
+      + "Is it still running?\n")
+    expect(code).toBe(1)
   })
 
   test.each([

@@ -2,12 +2,15 @@
 export class Screen {
   readonly #out: NodeJS.WriteStream
   readonly #colours: boolean
+  /** What a command answers in longer lines is cut short. */
+  readonly #columns: number
   /** What is being done: a failure is named by it. */
   #doing = "starting"
   #steps = 0
 
   constructor(out: NodeJS.WriteStream, env: NodeJS.ProcessEnv) {
     this.#out = out
+    this.#columns = out.columns > 0 ? out.columns - MARGIN.length : COLUMNS
     this.#colours = Boolean(out.isTTY) && (env["NO_COLOR"] ?? "") === ""
   }
 
@@ -27,7 +30,7 @@ export class Screen {
   }
 
   say(text: string): void {
-    this.#write(`   ${text}`)
+    this.#write(MARGIN + text)
   }
 
   /** A line as it is. */
@@ -37,19 +40,20 @@ export class Screen {
 
   /** A command as a person would type it. */
   command(text: string): void {
-    this.#write(`   ${this.#coloured(CYAN, `$ ${text}`)}`)
+    this.#write(`${MARGIN}${this.#coloured(CYAN, `$ ${text}`)}`)
   }
 
-  /** What a command answered; the lines that are marked stand out. */
+  /** What a command answered, its long lines cut short; the lines that are marked stand out. */
   output(text: string, marked: RegExp | null = null): void {
     for (const line of text.trimEnd().split("\n")) {
-      this.#write(`   ${this.#coloured(marked?.test(line) ? GREEN : DIM, line)}`)
+      const short = line.length > this.#columns ? `${line.slice(0, this.#columns - 1)}…` : line
+      this.#write(`${MARGIN}${this.#coloured(marked?.test(line) ? GREEN : DIM, short)}`)
     }
   }
 
   /** Where something long stands; on a terminal only, and gone with the next line. */
   progress(text: string): void {
-    if (this.#out.isTTY) this.#out.write(`\r\x1b[2K   ${text}`)
+    if (this.#out.isTTY) this.#out.write(`\r\x1b[2K${MARGIN}${text}`)
   }
 
   #write(text: string): void {
@@ -60,6 +64,11 @@ export class Screen {
     return this.#colours && text !== "" ? `\x1b[${colour}m${text}\x1b[0m` : text
   }
 }
+
+/** What is left of the margin, where nobody says how wide a line may be. */
+const COLUMNS = 137
+
+const MARGIN = "   "
 
 const BOLD = "1"
 const DIM = "2"

@@ -25,19 +25,19 @@ export const play = async (
 const introduce = (telling: Telling): void => {
   const { screen, stage } = telling
   const { changed, device: { whyOnlyKilled }, sizeMiB, v1, v2 } = stage
-  step(telling, "A device, a registry, and a link between them")
+  screen.say(`v1 and v2 of an application: ${sizeMiB} MiB in ${count(v1.layers.length, "layer")}, `
+    + `${megabytes(blobBytes(v1))} and ${megabytes(blobBytes(v2))} to fetch`)
+  const same = v2.layers.length - changed.length
+  screen.say(`v2 has ${count(same, "layer")} in common with v1: `
+    + `${megabytes(blobBytes(v2) - needed(stage))} that need not be fetched again`)
   if (whyOnlyKilled === null) {
     screen.say("the device's disk is an ext4 of its own; a copy of it, taken in one instant, is")
     screen.say("what a power cut in that instant leaves behind")
   } else {
-    screen.say("the device's disk is a directory, its power cut a SIGKILL of all processes: what")
-    screen.say(`the kernel has yet to write survives that. No real one, because ${whyOnlyKilled}`)
+    screen.say("the device's disk is a directory, its power cut a SIGKILL of all processes: what the")
+    screen.say("kernel has yet to write survives that. For a real one a disk was wanting:")
+    screen.output(whyOnlyKilled)
   }
-  const same = v2.layers.length - changed.length
-  screen.say(`v1 and v2 of an application: ${sizeMiB} MiB in ${count(v1.layers.length, "layer")}, `
-    + `${megabytes(blobBytes(v1))} and ${megabytes(blobBytes(v2))} to fetch`)
-  screen.say(`v2 has ${count(same, "layer")} in common with v1: `
-    + `${megabytes(blobBytes(v2) - needed(stage))} that need not be fetched again`)
 }
 
 /** Starts the engine on what the disk holds. */

@@ -4,6 +4,9 @@ import { nameOf, needed, type Fate, type Stage } from "./stage.ts"
 import type { Facts } from "./telling.ts"
 import { count, grouped, megabytes, percent, seconds } from "./words.ts"
 
+/** What the engine promises: no more than this comes again after a power cut. */
+const REFETCH_MAX = 16 * 2 ** 20
+
 /** Says in words and numbers what happened. */
 export const summarise = (
   screen: Screen,
@@ -15,6 +18,7 @@ export const summarise = (
   const { before, after, v1Bytes, v1Ms, startMs, againMs, wholeMs } = facts
   const need = needed(stage)
   const again = Math.max(0, before + after - need)
+  if (again > REFETCH_MAX) throw new Error(`${grouped(again)} bytes were fetched again`)
   const same = v2.layers.length - changed.length
   const row = (name: string, ...lines: readonly string[]) =>
     lines.forEach((line, at) => screen.say(`${(at === 0 ? name : "").padEnd(15)} ${line}`))
@@ -34,10 +38,11 @@ export const summarise = (
 }
 
 const fateOf = ({ layer, from }: Fate): string => {
-  const size = `of ${grouped(layer.size)} bytes`
-  if (from === null) return `layer ${nameOf(layer)}: was whole, and not asked for again`
-  if (from === 0) return `layer ${nameOf(layer)}: had no checkpoint yet, and came again ${size}`
-  return `layer ${nameOf(layer)}: went on from byte ${grouped(from)} ${size}`
+  const name = `layer ${nameOf(layer)}`
+  const size = `${grouped(layer.size)} bytes`
+  if (from === null) return `${name}: was whole, and not asked for again`
+  if (from === 0) return `${name}: had no checkpoint yet; all its ${size} came again`
+  return `${name}: went on from byte ${grouped(from)} of ${size}`
 }
 
 const KEEP = `

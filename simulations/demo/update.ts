@@ -78,8 +78,10 @@ const cutPower = async (telling: Telling, { type }: Terminal): Promise<void> => 
   const { stage: { device }, screen } = telling
   step(telling, `The power fails, with ${percent(CUT_AT, 1)} of v2 fetched`)
   await device.cutPower()
-  screen.say("every process is gone; the disk is what it was at that instant. No engine runs, and")
-  screen.say("the machines are where the journal on that disk says:")
+  screen.say(device.whyOnlyKilled === null
+    ? "every process is gone, and the disk is what it was at that instant"
+    : "every process was killed in the same instant")
+  screen.say("no engine runs, and the machines are where the journal on that disk says:")
   await type(["dist/balenad", "debug", "machines", "--data-root", device.dataRoot()],
     { marked: MOVING })
 }

@@ -130,6 +130,12 @@ function unknown(name: string): number {
   return 1
 }
 
+/** Node's ways to say that the other end has gone in the midst of it. */
+function isCutOff(error: unknown): boolean {
+  const { code = "" } = Object(error) as { code?: string }
+  return code === "ECONNRESET" || code === "EPIPE"
+}
+
 function failed(name: string, error: unknown): number {
   const code = name === "run" ? RUN_FAULT : 1
   if (error instanceof UsageError) {
@@ -141,7 +147,10 @@ function failed(name: string, error: unknown): number {
     return code
   }
   if (error instanceof ClientError) process.stderr.write(`${error.message}\n`)
-  else if (error instanceof Error) process.stderr.write(`balena: ${error.message}\n`)
+  else if (isCutOff(error)) {
+    process.stderr.write("balena: the daemon closed the connection before its answer was whole. "
+      + "Is it still running?\n")
+  } else if (error instanceof Error) process.stderr.write(`balena: ${error.message}\n`)
   else throw error
   return code
 }
