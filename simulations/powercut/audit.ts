@@ -14,6 +14,8 @@ export interface LayerPlace {
 export interface Audit {
   /** Addresses and snapshots of the machines that live. */
   readonly machines: ReadonlyMap<string, { readonly value: unknown }>
+  /** The last events that were journalled. */
+  readonly recent: readonly string[]
   readonly images: readonly string[]
   readonly layers: readonly LayerPlace[]
   /** Images that are shown and are not whole, as far as rows can tell. */
@@ -64,6 +66,7 @@ const auditOf = (db: Database.Database, dataRoot: string): Audit => {
   const layers = column<number>("SELECT id FROM layer").map((id) => id.toString(36))
   return {
     machines: new Map(rows.map(({ address, snapshot }) => [address, JSON.parse(snapshot)])),
+    recent: column("SELECT address || ' ' || event FROM journal ORDER BY seq DESC LIMIT 10"),
     images: column("SELECT id FROM image"),
     layers: placesOf(db, dataRoot),
     unsound: column<string>("SELECT id FROM image").flatMap((id) => faultsOf(db, id)),

@@ -72,7 +72,7 @@ const closeRig = async (root: string): Promise<void> => {
 const removeGroups = async (group: string): Promise<void> => {
   const cgroups = readCgroups()
   thaw(cgroups, group)
-  for (let tries = 0; tries < 500; tries++) {
+  for (let tries = 0; tries < 6000; tries++) {
     for (const pid of pidsOf(cgroups, group)) killed(pid)
     if (removeGroup(cgroups, group)) return
     await sleep(10)
@@ -86,7 +86,7 @@ export const endProcesses = async (cgroup: string): Promise<void> => {
   for (const entry of readdirSync(cgroup, { withFileTypes: true })) {
     if (entry.isDirectory()) await endProcesses(join(cgroup, entry.name))
   }
-  for (let tries = 0; tries < 500; tries++) {
+  for (let tries = 0; tries < 6000; tries++) {
     for (const pid of processesIn(cgroup)) killed(pid)
     if (isRemoved(cgroup)) return
     await sleep(10)

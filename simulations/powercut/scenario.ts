@@ -179,7 +179,7 @@ export interface Revived extends AsyncDisposable {
   readonly daemon: Daemon
   /** What the data root held before the engine saw it; null: no database yet. */
   readonly before: Audit | null
-  /** Where each machine stands, a line each. */
+  /** What happened last and where each machine stands, a line each. */
   readonly states: () => string
   /** Ends the engine in order and reads what it leaves. */
   readonly ended: () => Promise<Audit>
@@ -200,9 +200,10 @@ const revive = async (rig: Rig, dataRoot: string, name: string): Promise<Revived
   }
   const states = (): string => {
     try {
-      const machines = audit(dataRoot, scratch)?.machines ?? new Map()
-      return [...machines].map(([address, { value }]) => `${address} ${JSON.stringify(value)}\n`)
-        .join("")
+      const { machines = [], recent = [] } = audit(dataRoot, scratch) ?? {}
+      const values = [...machines].map(([address, { value }]) =>
+        `${address} is ${JSON.stringify(value)}`)
+      return [...recent.toReversed(), ...values, ""].join("\n")
     } catch (torn) {
       return String(torn)
     }

@@ -16,8 +16,6 @@ import { whyNoEngine } from "../e2e/engine.ts"
  */
 const SEED = 7
 const RATE = 16 * 2 ** 20
-/** Only against hanging: disks differ. */
-const timeout = 600_000
 
 const cutShort = async (scenario: Scenario, cuts: number): Promise<readonly Finding[]> => {
   const findings = await powercut(scenario, cuts, SEED)
@@ -28,7 +26,7 @@ const cutShort = async (scenario: Scenario, cuts: number): Promise<readonly Find
   return findings
 }
 
-describe.skipIf(whyNoEngine() !== null)("after a power cut", { timeout }, () => {
+describe.skipIf(whyNoEngine() !== null)("after a power cut", () => {
   let image: BuiltImage
   beforeAll(async () => {
     image = await patchworkImage()
