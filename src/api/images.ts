@@ -19,7 +19,7 @@ import { filterBool, type Filters, labelsMatch, queryBool, queryFilters } from "
 import { attempt, type Call, route } from "./route.ts"
 import { historyOf, imageInspect, imageSummary, knownAs } from "./schema/image.ts"
 import { json, jsonLines, streamed } from "./stream.ts"
-import { whenTold } from "./told.ts"
+import { inBand, whenTold } from "./told.ts"
 
 /** Docker's words and numbers for a name that leads nowhere. */
 const named = ({ reason, name, cause }: ImageNameFault): ApiFault =>
@@ -143,10 +143,13 @@ const remove = ({ params, query }: Call) =>
 const load = ({ request, query }: Call) =>
   Effect.gen(function*() {
     const body = Stream.toAsyncIterableWith(request.stream, yield* Effect.context<never>())
-    const quiet = queryBool(query, "quiet")
+    const quiet = queryBool(query, "quiet", true)
     const values = yield* whenTold(
       (tell: (news: PullNews) => void) => Effect.mapError(loadArchive(body, tell), pullFault),
       loadLines(quiet),
+    ).pipe(
+      // As Docker's, it has no status to fail with: clients look for the error in its words.
+      Effect.catch(({ message }) => Effect.succeed(Stream.make(inBand(message)))),
     )
     return yield* jsonLines(request, values)
   })

@@ -55,7 +55,11 @@ const PIECES_MAX = 1
 
 type Wake = (effect: Effect.Effect<Uint8Array | null, RegistryFault>) => void
 
-/** Receives one answer from undici and hands its body out piece by piece, pausing in between. */
+/**
+ * Receives one answer from undici and hands its body out piece by piece, pausing in between. Whoever
+ * waits is told a microtask later: what they do next may concern another connection, and undici's
+ * one parser takes no call while it is in the middle of this one's bytes.
+ */
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #asked: string
   readonly #answered: (effect: Effect.Effect<Answer, RegistryFault>) => void
@@ -71,7 +75,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     answered: (effect: Effect.Effect<Answer, RegistryFault>) => void,
   ) {
     this.#asked = asked
-    this.#answered = answered
+    this.#answered = (effect) => queueMicrotask(() => answered(effect))
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -116,8 +120,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (piece === undefined && !this.#ended && this.#fault === null) return
     const wake = this.#wake
     this.#wake = null
-    if (piece !== undefined) wake(Effect.succeed(piece))
-    else wake(this.#fault === null ? Effect.succeed(null) : Effect.fail(this.#fault))
+    const end = this.#fault === null ? Effect.succeed(null) : Effect.fail(this.#fault)
+    queueMicrotask(() => wake(piece === undefined ? end : Effect.succeed(piece)))
   }
 
   readonly #next = Effect.callback<Uint8Array | null, RegistryFault>((resume) => {
