@@ -153,11 +153,14 @@ const remove = ({ params, query }: Call) =>
 const load = ({ request, query }: Call) =>
   Effect.gen(function*() {
     const body = Stream.toAsyncIterableWith(request.stream, yield* Effect.context<never>())
-    const quiet = queryBool(query, "quiet")
+    const quiet = queryBool(query, "quiet", true)
     const values = yield* whenTold(
       (tell: (news: PullNews) => void) => Effect.mapError(loadArchive(body, tell), pullFault),
       loadLines(quiet),
-    ).pipe(Effect.catch(({ message }) => Effect.succeed(Stream.make(inBand(message)))))
+    ).pipe(
+      // As Docker's, it has no status to fail with: clients look for the error in its words.
+      Effect.catch(({ message }) => Effect.succeed(Stream.make(inBand(message)))),
+    )
     return yield* jsonLines(request, values)
   })
 

@@ -38,17 +38,42 @@ const REGION_BYTES = 256 * 1024
 export const fetchLayer = (
   job: FetchMessage,
   tools: FetchTools,
-): Effect.Effect<Fetched, PullFault> =>
-  Effect.scoped(attempt(job, tools)).pipe(
-    Effect.catchIf(
-      ({ reason }) =>
-        job.source.kind === "registry" && (reason === "digestMismatch" || reason === "damaged"),
-      ({ cause }) => {
-        tools.retrying(cause, 0)
-        return Effect.scoped(attempt({ ...job, checkpoint: null }, tools))
-      },
-    ),
+): Effect.Effect<Fetched, PullFault> => {
+  const { source } = job
+  const once = Effect.scoped(attempt(job, tools))
+  if (source.kind === "archive") return once
+  const again = Effect.scoped(attempt({ ...job, checkpoint: null }, tools))
+  return once.pipe(
+    Effect.catchIf(isDamage, ({ cause }) => {
+      tools.retrying(cause, 0)
+      return Effect.mapError(again, (fault) => twice(fault, source.digest))
+    }),
+    Effect.mapError((fault) => about(fault, source.digest)),
   )
+}
+
+const isDamage = ({ reason }: PullFault): boolean =>
+  reason === "digestMismatch" || reason === "damaged"
+
+const twice = (fault: PullFault, digest: string): PullFault => {
+  if (!isDamage(fault)) return fault
+  const { reason, cause } = fault
+  return new PullFault({
+    reason,
+    cause: `filesystem layer verification failed for digest ${digest}: ${cause}; it was fetched ` +
+      "twice, so the registry's copy seems damaged: push the image again",
+  })
+}
+
+/** What is the matter with the layer itself, and with no other. */
+const ITS_OWN = ["notFound", "unsupported", "hostile"]
+
+/** Says which layer it was, where nobody has yet. */
+const about = (fault: PullFault, digest: string): PullFault => {
+  const { reason, cause } = fault
+  if (!ITS_OWN.includes(reason) || cause.includes(digest)) return fault
+  return new PullFault({ reason, cause: `layer ${digest}: ${cause}` })
+}
 
 const attempt = Effect.fnUntraced(function*(job: FetchMessage, tools: FetchTools) {
   const { id, source } = job

@@ -145,7 +145,7 @@ export class TarReader {
     const { phase, pax, longName, longLink } = this.#s
     const whole = phase === "end" || phase === "header" && this.#filled === 0 &&
       longName === null && longLink === null && Object.keys(pax).length === 0
-    if (!whole) throw new TarError("it ends in the middle of an entry")
+    if (!whole) throw new TarError("an end in the middle of an entry")
   }
 
   /** Tells what is raw in `bytes` up to `at`. */

@@ -235,3 +235,27 @@ test("a reader that nobody asks takes no more than the kernel holds", async () =
     }))
   )
 })
+
+test("the last bytes of one answer are where the next of another are asked for", async () => {
+  const registry = await start()
+  const large = randomBytes(4 * 1024 * 1024)
+  const [small, other] = [registry.addBlob(bytes), registry.addBlob(large)]
+  const ask = (client: Registry["Service"], digest: string) =>
+    client.blob({
+      access: access(registry.host), repository: "app", digest, url: null, headers: {},
+    })
+  const ended = await run((client) =>
+    Effect.scoped(Effect.gen(function*() {
+      const [one, two] = [yield* ask(client, small), yield* ask(client, other)]
+      yield* two.next
+      yield* Effect.sleep(50) // more of it has come, and waits with its connection paused
+      while ((yield* one.next) !== null) yield* Effect.void
+      for (let received = 0;;) {
+        const piece = yield* two.next
+        if (piece === null) return received
+        received += piece.length
+      }
+    }))
+  )
+  expect(ended).toBeGreaterThan(3 * 1024 * 1024)
+})
