@@ -164,6 +164,7 @@ export class Device {
       Layer.succeed(Runtime, simRuntime(time, processes, weather)),
       Layer.succeed(Networks, {
         bridge: Effect.succeed(null),
+        leave: (_, work) => work,
         claim: () => Effect.succeed(null),
         publish: () => Effect.void,
         release: () => Effect.void,

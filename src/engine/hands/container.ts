@@ -110,7 +110,10 @@ export const containerHands = Effect.gen(function*() {
     },
     "run.freeze": { kind: "short", run: (order) => truth(idOf(order), "freeze") },
     "run.thaw": { kind: "short", run: (order) => truth(idOf(order), "thaw") },
-    "run.clean": { kind: "short", run: (order) => clean(idOf(order), CLEANS_MOST) },
+    "run.clean": {
+      kind: "short",
+      run: (order) => networks.leave(idOf(order), clean(idOf(order), CLEANS_MOST)),
+    },
     "run.delete": {
       kind: "short",
       run: (order) =>
