@@ -175,6 +175,7 @@ export class Device {
       Layer.succeed(Runtime, simRuntime(time, processes, weather)),
       Layer.succeed(Networks, {
         bridge: Effect.succeed(null),
+        leave: (_, work) => work,
         claim: () => Effect.succeed(null),
         hold: () => {},
         publish: () => Effect.void,

@@ -1,3 +1,4 @@
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
@@ -40,6 +41,8 @@ class DefaultBridge {
   readonly #name: string
   readonly #table: string
   readonly #claims = new Map<string, NetworkState>()
+  /** Claims that are about to be given back. */
+  readonly #leaving = new Map<string, Deferred.Deferred<void>>()
   /** One change of the packet filter at a time. */
   readonly #turn = Semaphore.makeUnsafe(1)
   #pool: Pool | undefined
@@ -106,16 +109,22 @@ class DefaultBridge {
   /** An address and host ports for one container; the claim stands until `release`. */
   claim(id: string, name: string, terms: Terms): Effect.Effect<NetworkState, StartFault> {
     return Effect.flatMap(this.ready, (pool) => {
-      const others = [...this.#claims].filter(([other]) => other !== id).map(([, claim]) => claim)
-      const address = allocate(pool, new Set(others.map((claim) => claim.address)))
+      const others = [...this.#claims].filter(([other]) => other !== id)
+      const address = allocate(pool, new Set(others.map(([, claim]) => claim.address)))
       if (Result.isFailure(address)) return Effect.fail(failed(address.failure.cause))
       const ports = planPorts({
         ports: terms.network.ports.map((port) => this.#onDefaultIp(port)),
-        taken: others.flatMap((claim) => claim.ports),
+        taken: others.flatMap(([, claim]) => claim.ports),
         range: parsePortRange(localPortRange()),
         isFree: ({ protocol, hostIp, hostPort }) => isPortFree(protocol, hostIp, hostPort),
       })
       if (Result.isFailure(ports)) {
+        const leaving = others.map(([other]) => this.#leaving.get(other))
+          .filter((gone) => gone !== undefined)
+        if (leaving.length > 0) {
+          const gone = Effect.all(leaving.map((each) => Deferred.await(each)))
+          return Effect.andThen(gone, this.claim(id, name, terms))
+        }
         return Effect.fail(failed("driver failed programming external connectivity on endpoint " +
           `${name} (${id}): ${ports.failure.cause}`))
       }
@@ -143,6 +152,18 @@ class DefaultBridge {
 
   hold(id: string, claim: NetworkState): void {
     this.#claims.set(id, claim)
+  }
+
+  leave<A, E>(id: string, work: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      if (!this.#claims.has(id)) return work
+      const gone = Deferred.makeUnsafe<void>()
+      this.#leaving.set(id, gone)
+      return Effect.ensuring(work, Effect.sync(() => {
+        if (this.#leaving.get(id) === gone) this.#leaving.delete(id)
+        Deferred.doneUnsafe(gone, Effect.void)
+      }))
+    })
   }
 
   publish(id: string): Effect.Effect<void, StartFault> {
@@ -207,6 +228,7 @@ export const networksLinux = (settings: Settings) =>
           onBridge(terms) ? bridge.claim(id, name, terms) : Effect.succeed(null),
         hold: (id, state) => bridge.hold(id, state),
         publish: (id) => bridge.publish(id),
+        leave: (id, work) => bridge.leave(id, work),
         release: (id) => bridge.release(id),
         bridge: settings.bridge === "none" ? Effect.succeed(null) : bridge.state,
       })

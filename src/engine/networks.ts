@@ -60,6 +60,11 @@ export class Networks extends Context.Service<Networks, {
   readonly hold: (id: string, state: NetworkState) => void
   /** Opens the published ports of a container that has started. */
   readonly publish: (id: string) => Effect.Effect<void, StartFault>
+  /**
+   * Does what clears a container away, which ends with `release`. Whoever asks meanwhile for a port
+   * it still has waits for that, as a client that was told of its end may well do.
+   */
+  readonly leave: <A, E>(id: string, work: Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Gives everything back. Idempotent. */
   readonly release: (id: string) => Effect.Effect<void, RunFault>
   /** null: there is none here. */

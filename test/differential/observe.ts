@@ -37,9 +37,6 @@ const parsed = (text: string): unknown => {
   return text
 }
 
-/** What busybox's shell sends before it shows what was typed. */
-const CLEARING = "\u001b[J"
-
 const typedAt = async (socket: string, { cue, keys }: Typed, words: readonly string[]) => {
   const line = ["docker", "-H", `unix://${socket}`, ...words].map((word) => `'${word}'`).join(" ")
   const terminal = spawn("script", ["-qec", `stty rows 33 cols 77; ${line}`, "/dev/null"], {
@@ -59,7 +56,7 @@ const typedAt = async (socket: string, { cue, keys }: Typed, words: readonly str
   })
   type()
   const [code] = await ended
-  return { code, stdout: shown.replaceAll(CLEARING, ""), stderr: "" }
+  return { code, stdout: shown.replaceAll("\r\n", "\n"), stderr: "" }
 }
 
 const asked = async (socket: string, { method, path, body }: Request) => {

@@ -41,7 +41,10 @@ export const containerHands = Effect.map(tools, (tools): Hands => ({
   },
   "run.freeze": { kind: "short", run: (order) => truth(tools, idOf(order), "freeze") },
   "run.thaw": { kind: "short", run: (order) => truth(tools, idOf(order), "thaw") },
-  "run.clean": { kind: "short", run: (order) => clean(tools, idOf(order), TRIES_MOST) },
+  "run.clean": {
+    kind: "short",
+    run: (order) => tools.networks.leave(idOf(order), clean(tools, idOf(order), TRIES_MOST)),
+  },
   "run.delete": { kind: "short", run: (order) => remove(tools, idOf(order)) },
 }))
 

@@ -1,5 +1,8 @@
 import { type Row, row } from "../row.ts"
 
+/** What is typed is shown, too, before the prompt or behind it: only lines that begin so count. */
+const ANSWERS = { mask: [/^(?!=).*(\n|$)/gm, /(<masked>)+/g] }
+
 /** Standing at a container's terminal. */
 export const terminals: readonly Row[] = [
   row("a terminal", [
@@ -7,25 +10,27 @@ export const terminals: readonly Row[] = [
     {
       typed: "once -it bb sh",
       cue: "/ # ",
-      keys: "until stty size 2>&1 | grep 77; do sleep 0.1; done; exit 3\n",
+      keys: "until stty size 2>&1 | grep -q 77; do sleep 0.1; done; echo =$(stty size); exit 3\n",
     },
-    { typed: "once -it bb sh", cue: "/ # ", keys: "tty; echo $TERM; exit\n" },
-    `
-      once -t bb tty
-      once -it bb tty
-      once bb tty
-    `,
-  ], { mask: [/^.*stty size.*$/gm] }),
+    { typed: "once -it bb sh", cue: "/ # ", keys: "echo =$(tty) $TERM; exit\n" },
+  ], ANSWERS),
+  row("a terminal and none", `
+    once -t bb tty
+    once -it bb tty
+    once bb tty
+  `),
   row("left and come back to", [
     { typed: "once --rm=false -it --name one bb sh", cue: "/ # ", keys: "\u0010\u0011" },
-    "names",
+    "state one",
     { typed: "attach --detach-keys ctrl-x one", cue: "", keys: "\n\u0018" },
+    "state one",
     { typed: "attach one", cue: "", keys: "exit 4\n" },
-    `
-      attach one
-      attach nosuch
-      attach --detach-keys nonsense one
-      wait one
-    `,
-  ], { mask: [/[^\n]*(?=read escape)/g, /(\/ # |\r?\n(?=\/ # ))+/g] }),
+    "wait one",
+  ], ANSWERS),
+  row("attach", `
+    attach nosuch
+    create --network none --name one bb
+    attach one
+    attach --detach-keys nonsense one
+  `),
 ]
