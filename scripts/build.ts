@@ -1,6 +1,7 @@
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import { isBuiltin } from "node:module"
 import { dirname, join } from "node:path"
+import { pathToFileURL } from "node:url"
 import { build, type Plugin } from "esbuild"
 
 /**
@@ -12,8 +13,8 @@ const DIST = join(ROOT, "dist")
 const NAMES = ["balena", "balena-engine", "balenad", "balena-engine-daemon"]
 
 /** CommonJS packages in an ES module still ask for `require`. */
-const REQUIRE =
-  'const require = process.getBuiltinModule("node:module").createRequire(import.meta.url)'
+const REQUIRE = `import { createRequire as createRequireHere } from "node:module"
+const require = createRequireHere(import.meta.url)`
 
 /** Chunks of earlier builds are kept this long, for daemons that still run from them. */
 const KEPT_MS = 60 * 60 * 1000
@@ -27,29 +28,17 @@ function put(path: string, contents: string | Uint8Array, mode = 0o644): void {
 }
 
 /**
- * An ES import of a module of Node's reads everything that it exports, and Node loads whatever is
- * behind each name when that is read: 60 ms and 10 MB, a second HTTP client among it. Asked for as
- * an object, only what is used is read.
+ * An ES import of node:http reads every name it exports, and one of them (WebSocket) makes Node
+ * load a second HTTP client of its own: 30 ms and 10 MB. Asked for as an object, nothing is read.
  */
-const onlyUsed: Plugin = {
-  name: "only-used",
+const lazyHttp: Plugin = {
+  name: "lazy-http",
   setup: (build) => {
-    build.onResolve({ filter: /./ }, ({ path, kind }) => {
-      const isNodes = kind !== "require-call" && isBuiltin(path)
-      return isNodes ? { path, namespace: "only-used", sideEffects: false } : undefined
-    })
-    build.onLoad({ filter: /./, namespace: "only-used" }, ({ path }) => {
-      const names = Object.keys(process.getBuiltinModule(path) ?? {})
-        .filter((name) => /^[A-Za-z]\w*$/.test(name) && name !== "default")
-      return {
-        contents: [
-          `const all = /* @__PURE__ */ process.getBuiltinModule("${path}")`,
-          "const read = (name) => all[name]",
-          ...names.map((name) => `const $${name} = /* @__PURE__ */ read("${name}")`),
-          `export { all as default, ${names.map((name) => `$${name} as ${name}`).join(", ")} }`,
-        ].join("\n"),
-      }
-    })
+    const filter = /^(node:)?https?$/
+    build.onResolve({ filter }, ({ path }) => ({ path, namespace: "lazy-http" }))
+    build.onLoad({ filter: /./, namespace: "lazy-http" }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule("${path}")`,
+    }))
   },
 }
 
@@ -63,7 +52,7 @@ const { outputFiles } = await build({
   platform: "node",
   target: "node24",
   external: ["better-sqlite3", "koffi"],
-  plugins: [onlyUsed],
+  plugins: [lazyHttp],
   banner: { js: REQUIRE },
   // Names stay: a device's log shows them in stack traces. White space costs start-up time.
   minifyWhitespace: true,
@@ -79,6 +68,26 @@ for (const { path, contents } of outputFiles.sort((a, b) => b.path.length - a.pa
 put(join(DIST, "package.json"), '{ "type": "module" }\n')
 const launcher = fs.readFileSync(join(import.meta.dirname, "launcher.sh"))
 for (const name of NAMES) put(join(DIST, name), launcher, 0o755)
+
+/**
+ * Loads every chunk once, so that Node leaves its compiled code beside them. V8 takes that only from
+ * the same version with the same flags; those of the launchers make no difference to it.
+ */
+function compileAhead(): void {
+  const compiled = join(DIST, "compiled")
+  fs.rmSync(compiled, { recursive: true, force: true })
+  const urls = outputFiles.map(({ path }) => path).filter((path) => path.includes("/chunks/"))
+    .map((path) => pathToFileURL(path).href)
+  const { status, stderr } = spawnSync(process.execPath, [
+    "--input-type=module", "--eval",
+    "for (const url of process.argv.slice(1)) await import(url)", "--", ...urls,
+  ], {
+    env: { ...process.env, NODE_COMPILE_CACHE: compiled, NODE_COMPILE_CACHE_PORTABLE: "1" },
+    encoding: "utf8",
+  })
+  if (status !== 0) throw new Error(`the program does not load: ${stderr}`)
+}
+compileAhead()
 
 const now = Date.now()
 for (const name of fs.readdirSync(join(DIST, "chunks"))) {

@@ -12,6 +12,8 @@ if [ ! -x "$node" ]; then
   echo "error: no Node in ${here%/*}/node_modules: run npm install there" >&2
   exit 1
 fi
+# The build left compiled code here; with it a start takes a third less.
+export NODE_COMPILE_CACHE="$here/compiled" NODE_COMPILE_CACHE_PORTABLE=1
 case $name in
   # Flags that keep the memory small and leave the compiled code of Node's library valid; the daemon
   # sets more once it has started.

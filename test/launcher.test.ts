@@ -19,7 +19,8 @@ beforeAll(() => {
     fs.copyFileSync(LAUNCHER, join(top, "dist", name))
     fs.chmodSync(join(top, "dist", name), 0o755)
   }
-  const told = "process.argv.slice(2), process.execArgv, process.version"
+  const told =
+    "process.argv.slice(2), process.execArgv, process.version, process.env.NODE_COMPILE_CACHE"
   fs.writeFileSync(join(top, "dist/main.js"), `console.log(JSON.stringify([${told}]))`)
 })
 afterAll(() => fs.rmSync(top, { recursive: true }))
@@ -32,13 +33,14 @@ const call = (path: string, ...words: string[]) => {
     env: { PATH: "/usr/bin:/bin" },
   })
   if (stderr !== "") throw new Error(stderr)
-  return JSON.parse(stdout) as [argv: string[], flags: string[], version: string]
+  return JSON.parse(stdout) as [argv: string[], flags: string[], version: string, compiled: string]
 }
 
 test("gives the name and the words, unchanged, to the Node beside it", () => {
-  const [argv, , version] = call(join(top, "dist/balena"), "run", "a b", "*", "")
+  const [argv, , version, compiled] = call(join(top, "dist/balena"), "run", "a b", "*", "")
   expect(argv).toEqual(["balena", "run", "a b", "*", ""])
   expect(version).toBe(process.version)
+  expect(compiled).toBe(join(top, "dist/compiled"))
 })
 
 test("the daemon's Node is kept small", () => {

@@ -1,7 +1,7 @@
 import { randomFillSync } from "node:crypto"
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs"
+import { closeSync, fsyncSync, openSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import { mountAnew, type Volume } from "../powercut/disk.ts"
+import { makeVolume, mountAnew, type Volume } from "../powercut/disk.ts"
 import type { Rig } from "../powercut/rig.ts"
 
 const MIB = 2 ** 20
@@ -25,5 +25,17 @@ export const layGround = (rig: Rig, name: string, sizeMiB: number): Ground => {
   } finally {
     closeSync(file)
   }
-  return { volume: () => mountAnew(image, join(rig.root, name)) }
+  return { volume: async () => reading(await mountAnew(image, join(rig.root, name))) }
+}
+
+/** A disk for programs, which is written once. */
+export const layShelf = async (rig: Rig, sizeMiB: number): Promise<Volume> =>
+  reading(await makeVolume(rig.root, "installed", sizeMiB))
+
+/** The kernel's own default, and what a device has; a data centre's machine may have megabytes. */
+const READ_AHEAD_KIB = 128
+
+const reading = (volume: Volume): Volume => {
+  writeFileSync(`/sys/block/${volume.device}/queue/read_ahead_kb`, String(READ_AHEAD_KIB))
+  return volume
 }

@@ -14,9 +14,10 @@ import { dockerDone } from "./engines/docker.ts"
 import { dockerdAt } from "./engines/dockerd.ts"
 import { startDaemon, type Daemon, type Engine, type StartOptions } from "./engines/engine.ts"
 import { fsyncMs } from "./fsync.ts"
-import { layGround, type Ground } from "./ground.ts"
+import { layGround, layShelf, type Ground } from "./ground.ts"
 
 const GROUND_MIB = 1536
+const SHELF_MIB = 1024
 
 /** All that the figures of one sitting share: engines, disks, images, and one registry. */
 export interface Sitting {
@@ -54,9 +55,10 @@ export const openSitting = async (
   const stack = new AsyncDisposableStack()
   stack.defer(() => closeAll(rig))
   try {
+    const { mountPoint } = stack.use(await layShelf(rig, SHELF_MIB))
     const engines = [
-      installedAt(join(rig.root, "installed/balena")),
-      dockerdAt(join(rig.root, "installed/dockerd")),
+      installedAt(join(mountPoint, "balena")),
+      dockerdAt(join(mountPoint, "dockerd")),
     ]
     for (const { missing } of engines) {
       const why = await missing()
