@@ -21,8 +21,11 @@ import { Wal } from "../../src/kernel/wal.ts"
 import { Carrier } from "../../src/layers/carrier.ts"
 import { Store, StoreBody } from "../../src/store/store.ts"
 import { SimCarrier, type SimImage, simRegistry, type Weather } from "./carrier.ts"
-import { type Broken, SimDatabase, SimDirectories, simWal, Violation } from "./disk.ts"
-import { simRuntime, SimProcesses } from "./runtime.ts"
+import {
+  type Broken, SimDatabase, simDirectories, SimDirectories, simWal, Violation,
+} from "./disk.ts"
+import { SimProcesses } from "./processes.ts"
+import { simRuntime } from "./runtime.ts"
 import { Life, type Time } from "./time.ts"
 
 export type Services =
@@ -76,7 +79,7 @@ export class Device {
   constructor(time: Time, broken: Broken) {
     this.time = time
     this.#broken = broken
-    this.processes = new SimProcesses(time)
+    this.processes = new SimProcesses(time, this.directories)
     this.registry = simRegistry(time)
   }
 
@@ -168,9 +171,9 @@ export class Device {
         registriesOf(() => ({ insecureRegistries: [], registryMirrors: [] })),
       ),
       Layer.succeed(Wal, simWal(this.database, time, this.#broken)),
-      Layer.succeed(Directories, simDirectoriesDoor(directories, processes)),
+      Layer.succeed(Directories, simDirectories(directories)),
       Layer.succeed(Carrier, carrier.service),
-      Layer.succeed(Runtime, simRuntime(time, processes, weather)),
+      Layer.succeed(Runtime, simRuntime({ time, life: this.#life, processes, weather })),
       Layer.succeed(Networks, {
         claim: () => Effect.succeed(null),
         publish: () => Effect.void,
@@ -214,24 +217,3 @@ export class Device {
     })
   }
 }
-
-/** A disk that is never full: what happens then is tried on real ones. */
-const ROOMY = { bytes: 1e12, totalBytes: 1e12, files: null, totalFiles: 0 }
-
-const simDirectoriesDoor = (
-  directories: SimDirectories,
-  processes: SimProcesses,
-): Directories["Service"] => ({
-  names: (path) =>
-    Effect.sync(() =>
-      path === PATHS.containers
-        ? [...processes.homes].map((home) => home.slice(path.length + 1))
-        : directories.names(path)
-    ),
-  free: () => Effect.succeed(ROOMY),
-  discard: (path) =>
-    Effect.sync(() => {
-      directories.remove(path)
-      processes.homes.delete(path)
-    }),
-})
