@@ -20,11 +20,12 @@ import { Runtime } from "../../src/kernel/runtime.ts"
 import { Wal } from "../../src/kernel/wal.ts"
 import { Carrier } from "../../src/layers/carrier.ts"
 import { Store, StoreBody } from "../../src/store/store.ts"
-import { SimCarrier, type SimImage, simRegistry, type Weather } from "./carrier.ts"
+import { simCarrier, type Weather } from "./carrier.ts"
 import {
   type Broken, SimDatabase, simDirectories, SimDirectories, simWal, Violation,
 } from "./disk.ts"
 import { SimProcesses } from "./processes.ts"
+import { smallRegistry, type SimRegistry } from "./registry-sim.ts"
 import { simRuntime } from "./runtime.ts"
 import { Life, type Time } from "./time.ts"
 
@@ -67,7 +68,7 @@ export class Device {
   readonly database = new SimDatabase()
   readonly directories = new SimDirectories()
   readonly processes: SimProcesses
-  readonly registry: readonly SimImage[]
+  readonly registry: SimRegistry
   readonly weather: Weather = { flaky: 0, broken: 0, stubborn: 0, injected: 0 }
   readonly #broken: Broken
   #life = new Life()
@@ -80,7 +81,7 @@ export class Device {
     this.time = time
     this.#broken = broken
     this.processes = new SimProcesses(time, this.directories)
-    this.registry = simRegistry(time)
+    this.registry = smallRegistry(time)
   }
 
   /** Starts the engine; it is up once `services` answers. */
@@ -157,9 +158,8 @@ export class Device {
 
   #world(store: StoreBody, boot: number): Layer.Layer<Services> {
     const { time, directories, processes, weather, registry } = this
-    const carrier = new SimCarrier({
-      time, life: this.#life, directories, registry, weather, broken: this.#broken,
-    })
+    const broken = this.#broken
+    const carrier = simCarrier({ time, life: this.#life, directories, registry, weather, broken })
     const doors = Layer.mergeAll(
       Layer.succeed(Store, store),
       Layer.succeed(Paths, PATHS),
@@ -172,7 +172,7 @@ export class Device {
       ),
       Layer.succeed(Wal, simWal(this.database, time, this.#broken)),
       Layer.succeed(Directories, simDirectories(directories)),
-      Layer.succeed(Carrier, carrier.service),
+      Layer.effect(Carrier, Effect.map(carrier, ({ service }) => service)),
       Layer.succeed(Runtime, simRuntime({ time, life: this.#life, processes, weather })),
       Layer.succeed(Networks, {
         claim: () => Effect.succeed(null),

@@ -81,11 +81,13 @@ export const simWal = (database: SimDatabase, time: Time, broken: Broken) => ({
 
 /** What lies at a path: how far a layer has come there, and whether its end and index have. */
 interface Extent {
+  /** Which of the times that a layer was begun here this is. */
+  readonly run: number
   readonly offset: number
   readonly whole: boolean
 }
 
-const EMPTY: Extent = { offset: 0, whole: false }
+const EMPTY: Extent = { run: 0, offset: 0, whole: false }
 
 /**
  * Directories on the simulated disk: what a reader sees now, and what is certain. A cut leaves any
@@ -97,12 +99,18 @@ export class SimDirectories {
   readonly #certain = new Map<string, Extent>()
   /** Directories somebody has open for writing: two at once is a violation. */
   readonly #writers = new Map<string, Life>()
+  #runs = 0
 
   at(path: string): Extent | undefined {
     return this.#now.get(path)
   }
   make(path: string): void {
     if (!this.#now.has(path)) this.#now.set(path, EMPTY)
+  }
+  /** Empties a directory for a layer that begins; answers the number of this beginning. */
+  begin(path: string): number {
+    this.#now.set(path, { ...EMPTY, run: ++this.#runs })
+    return this.#runs
   }
   names(path: string): string[] {
     const below = [...this.#now.keys()].filter((one) => one.startsWith(`${path}/`))
@@ -144,14 +152,16 @@ export class SimDirectories {
   }
 }
 
-/** What a power cut leaves of a path. */
+/** What a power cut leaves of a path: all, some or nothing of what was not certain. */
 const torn = (
   time: Time, certain: Extent | undefined, now: Extent | undefined,
 ): Extent | undefined => {
   if (now === undefined) return time.chance(0.5) ? undefined : certain
-  const { offset: low, whole } = certain ?? EMPTY
-  if (now.offset < low) return time.chance(0.5) ? now : certain // emptied, and begun anew
-  return { offset: now.offset === low ? low : time.between(low, now.offset + 1), whole }
+  const isSame = certain === undefined || certain.run === now.run
+  if (!isSame && time.chance(0.5)) return certain
+  const { offset: low, whole } = isSame ? certain ?? EMPTY : EMPTY
+  const offset = now.offset <= low ? now.offset : time.between(low, now.offset + 1)
+  return { run: now.run, offset, whole }
 }
 
 /** A disk that is never full: what happens then is tried on real ones. */
