@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { keyOf } from "../../../machines/words.ts"
 import { Runtime, type Started } from "../../kernel/runtime.ts"
 import type { Terms } from "../../oci/terms.ts"
@@ -11,8 +12,9 @@ import { Paths } from "../paths.ts"
 import { Planner } from "../planner.ts"
 import { makeSources } from "./sources.ts"
 
-/** A clean that the kernel refuses is tried again this often, then reported as it is. */
-const CLEANS_MOST = 8
+/** What the kernel refuses is tried again this often, then reported as it is. */
+const TRIES_MOST = 8
+const FIRST_PAUSE_MS = 100
 /** dockerd's restart manager takes a container for steady after 10 s. */
 const STEADY_MS = 10_000
 
@@ -36,11 +38,11 @@ export const containerHands = Effect.map(tools, (tools): Hands => ({
   "run.kill": {
     kind: "once",
     lost: { type: "killLost" },
-    run: (order) => Effect.as(signal(tools, idOf(order), order.params.signal), { type: "killed" }),
+    run: (order) => Effect.as(signal(tools, idOf(order), order.params.signal, 0), { type: "killed" }),
   },
   "run.freeze": { kind: "short", run: (order) => truth(tools, idOf(order), "freeze") },
   "run.thaw": { kind: "short", run: (order) => truth(tools, idOf(order), "thaw") },
-  "run.clean": { kind: "short", run: (order) => clean(tools, idOf(order), CLEANS_MOST) },
+  "run.clean": { kind: "short", run: (order) => clean(tools, idOf(order), TRIES_MOST) },
   "run.delete": { kind: "short", run: (order) => remove(tools, idOf(order)) },
 }))
 
@@ -88,7 +90,7 @@ const wait = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
 
 const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEvent> => {
   const { networks, paths, runtime } = tools
-  const pauseMs = 100 * 2 ** (CLEANS_MOST - left)
+  const pauseMs = FIRST_PAUSE_MS * 2 ** (TRIES_MOST - left)
   const again = Effect.suspend(() => clean(tools, id, left - 1))
   return runtime.clean(id, paths.container(id)).pipe(
     Effect.andThen(networks.release(id)),
@@ -105,19 +107,29 @@ const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEve
   )
 }
 
-const signal = (tools: Tools, id: string, name: string): Effect.Effect<void> =>
-  Effect.catch(
-    Effect.suspend(() => tools.runtime.signal(id, processOf(tools, id), name)),
-    ({ cause }) => Effect.logWarning(`container ${id} took no ${name}: ${cause}`),
+/** A signal to the process that runs now, and to no later one however often it is tried. */
+const signal = (tools: Tools, id: string, name: string, times: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const started = processOf(tools, id)
+    return Effect.retry(tools.runtime.signal(id, started, name), {
+      times,
+      schedule: Schedule.exponential(FIRST_PAUSE_MS),
+    })
+  }).pipe(
+    Effect.catch(({ cause }) => Effect.logWarning(`container ${id} took no ${name}: ${cause}`)),
   )
 
-/** The signal that stops it as agreed, or SIGKILL; one without a row has nobody to take it. */
+/**
+ * The signal that stops it as agreed, or SIGKILL: tried again, as nobody else would if the last one
+ * were refused. A container without a row has nobody to take it.
+ */
 const signalRow = (tools: Tools, order: Order): Effect.Effect<void> =>
   Effect.suspend(() => {
     const row = tools.store.containers.get(idOf(order))
     if (row === undefined) return Effect.void
     const { stopSignal } = row.terms as Terms
-    return signal(tools, row.id, order.params.signal === "kill" ? "SIGKILL" : stopSignal)
+    const name = order.params.signal === "kill" ? "SIGKILL" : stopSignal
+    return signal(tools, row.id, name, TRIES_MOST)
   })
 
 /** Answers what is true: a freeze that failed left it thawed, and the other way round. */
