@@ -345,7 +345,8 @@ export const container = createMachine({
       entry: "run.delete",
       on: { deleted: "removed", deleteFailed: "dead", remove: { actions: "heard" } },
     },
-    dead: { tags: "settled", on: { remove: "removing" } },
+    // Its row may be gone (it was to go with its process), so that no client could ask again.
+    dead: { tags: "settled", on: { remove: "removing", boot: "removing" } },
     removed: { type: "final", entry: "store.containerForget" },
   },
 })

@@ -77,6 +77,11 @@ export const checkRest = (device: Device): void => {
   for (const name of directories.names("/data/overlay2")) {
     if (!rows.has(name)) throw new Violation(`directory ${name} belongs to no layer`)
   }
+  for (const id of directories.names("/data/containers")) {
+    if (loop.snapshot(`container/${id}`) === undefined) {
+      throw new Violation(`home ${id} belongs to no container`)
+    }
+  }
   const unnamed = store.unnamedLayers()
   if (unnamed.size > 0) throw new Violation(`nothing names ${[...unnamed].join(", ")}`)
   for (const id of processes.made) {
@@ -88,7 +93,7 @@ export const checkRest = (device: Device): void => {
   for (const [address, { snapshot }] of loop.living()) {
     if (nounOf(address) !== "container" || !snapshot.hasTag("running")) continue
     const process = processes.all.get(address.slice("container/".length))
-    if (process === undefined || process.exit !== null) {
+    if (process?.exitOf !== null) {
       throw new Violation(`${address} runs without a process`)
     }
   }

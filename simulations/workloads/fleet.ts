@@ -54,7 +54,7 @@ export class Fleet {
 
   /** Forgets what a request that may have been heard could undo, before it is sent. */
   #pull(): void {
-    const { reference, resolved } = this.#time.oneOf(this.#device.registry)
+    const { reference, resolved } = this.#time.oneOf(this.#device.registry.images)
     const parsed = Result.getOrThrow(parseReference(reference))
     const wanted = { reference: parsed, platform: null, credentials: null }
     const before = this.#removals
@@ -68,7 +68,7 @@ export class Fleet {
 
   #removals = 0
   #removeImage(): void {
-    const { reference } = this.#time.oneOf(this.#device.registry)
+    const { reference } = this.#time.oneOf(this.#device.registry.images)
     this.#removals++
     this.promises.images.delete(reference)
     this.#device.ask(removeImage(reference, this.#time.chance(0.5)), (gone) => {

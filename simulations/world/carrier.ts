@@ -1,14 +1,19 @@
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { Budget, type Member } from "../../src/layers/budget.ts"
 import {
+  type Archived,
   type Carrier,
   type FetchJob,
   type Fetched,
   PullFault,
-  type Resolved,
   type Watch,
 } from "../../src/layers/carrier.ts"
-import { digestOf } from "../../src/oci/digest.ts"
 import { type Broken, type SimDirectories, Violation } from "./disk.ts"
+import type { SimAnswer, SimRegistry } from "./registry-sim.ts"
 import type { Life, Time } from "./time.ts"
 
 /** Faults of the moment; healed they are all zero. */
@@ -22,174 +27,338 @@ export interface Weather {
   injected: number
 }
 
-/** One image of the simulated registry. */
-export interface SimImage {
-  readonly reference: string
-  readonly resolved: Resolved
-}
-
-/** In steps of a mebibyte: how much comes between two checkpoints. */
-const CHECKPOINT_EVERY = 8
-
-const encode = (offset: number): Uint8Array => Uint8Array.of(offset & 255, offset >> 8)
-const decode = (state: Uint8Array): number => state[0]! | (state[1]! << 8)
-
-/** The images of a small registry, with layers that several of them share. */
-export const simRegistry = (time: Time): SimImage[] => {
-  const layers = Array.from({ length: 8 }, (_, number) => ({
-    diffId: digestOf(Buffer.from(`layer ${number}`)),
-    size: time.between(2, 40),
-  }))
-  return Array.from({ length: 6 }, (_, number) => {
-    const depth = time.between(1, 5)
-    const mine = Array.from({ length: depth }, (_, at) => layers[(number + at) % layers.length]!)
-    const diffIds = mine.map(({ diffId }) => diffId)
-    const config = Buffer.from(JSON.stringify({
-      architecture: "amd64",
-      os: "linux",
-      config: { Labels: { number: String(number) } },
-      rootfs: { type: "layers", diff_ids: diffIds },
-    }))
-    const manifest = Buffer.from(`manifest ${number}`)
-    const resolved: Resolved = {
-      imageId: digestOf(config),
-      manifestDigest: digestOf(manifest),
-      digest: digestOf(manifest),
-      mediaType: "application/vnd.docker.distribution.manifest.v2+json",
-      manifest,
-      config,
-      layers: mine.map(({ diffId, size }) => ({
-        diffId,
-        source: {
-          kind: "registry",
-          host: "sim",
-          repository: `app${number}`,
-          digest: diffId,
-          size,
-          mediaType: "",
-          urls: [],
-        },
-      })),
-    }
-    return { reference: `sim.io/app${number}:latest`, resolved }
-  })
-}
-
 const REASONS = ["unreachable", "digestMismatch", "noSpace", "lost"] as const
+const MIB = 1024 * 1024
+const BACKOFF_MS = 500
+/** A connection that brings nothing for so long is given up. */
+const STALL_MS = 60_000
+const FETCHES_MAX = 2
+
+const faultOf = (reason: PullFault["reason"], cause = "simulated") =>
+  new PullFault({ reason, cause })
+
+/** What a checkpoint holds: of what it is, and how far that has come. */
+interface State {
+  readonly blob: string
+  readonly diffId: string
+  readonly bottom: boolean
+  /** Which beginning of the directory this belongs to. */
+  readonly run: number
+  readonly offset: number
+  readonly isSpoilt: boolean
+}
+
+type RegistrySource = FetchJob["source"] & { readonly kind: "registry" }
+
+/** A checkpoint that fits the job; null: there is none, and the layer begins anew. */
+const stateFor = (job: FetchJob, { digest }: RegistrySource): State | null => {
+  if (job.checkpoint === null) return null
+  let state: State
+  try {
+    state = JSON.parse(Buffer.from(job.checkpoint).toString())
+  } catch {
+    return null
+  }
+  const { blob, diffId, bottom } = state
+  return blob === digest && diffId === job.diffId && bottom === job.bottom ? state : null
+}
+
+/** A layer that is being fetched, in its open directory. */
+class Fetch implements Member {
+  readonly id: number
+  readonly job: FetchJob
+  readonly source: RegistrySource
+  readonly watch: Watch
+  readonly #directories: SimDirectories
+  readonly #run: number
+  #offset = 0
+  /** As of the last checkpoint. */
+  #kept = 0
+  #isSpoilt = false
+
+  constructor(needs: {
+    readonly id: number
+    readonly job: FetchJob
+    readonly source: RegistrySource
+    readonly watch: Watch
+    readonly directories: SimDirectories
+  }) {
+    this.id = needs.id
+    this.job = needs.job
+    this.source = needs.source
+    this.watch = needs.watch
+    this.#directories = needs.directories
+    this.#run = this.#begin(stateFor(needs.job, needs.source))
+  }
+
+  /** As the checkpoint left the directory, or empty. Answers the number of that beginning. */
+  #begin(state: State | null): number {
+    const { directory, job } = this.job
+    const there = this.#directories.at(directory)
+    if (state === null || there?.run !== state.run) return this.#directories.begin(directory)
+    if (state.offset > there.offset) {
+      throw new Violation(`${job}: checkpoint ${state.offset}, on the disk ${there.offset}`)
+    }
+    this.#kept = this.#offset = state.offset
+    this.#isSpoilt = state.isSpoilt
+    this.#directories.write(directory, { run: state.run, offset: state.offset, whole: false })
+    return state.run
+  }
+
+  get left(): number {
+    return this.source.size - this.#offset
+  }
+  get isSpoilt(): boolean {
+    return this.#isSpoilt
+  }
+  taken(): number {
+    return this.#offset
+  }
+  output(): number {
+    return this.#offset - this.#kept
+  }
+
+  take(bytes: number, isSpoilt: boolean): void {
+    this.#offset += bytes
+    this.#isSpoilt ||= isSpoilt
+    this.#write(false)
+    this.watch.progress(this.#offset, this.source.size)
+  }
+  finish(): void {
+    this.#write(true)
+  }
+
+  state(): Uint8Array {
+    this.#kept = this.#offset
+    const { diffId, bottom } = this.job
+    const state: State = {
+      blob: this.source.digest,
+      diffId,
+      bottom,
+      run: this.#run,
+      offset: this.#offset,
+      isSpoilt: this.#isSpoilt,
+    }
+    return Buffer.from(JSON.stringify(state))
+  }
+
+  #write(whole: boolean): void {
+    this.#directories.write(this.job.directory, { run: this.#run, offset: this.#offset, whole })
+  }
+}
+
+/** The simulated extraction child, with the budget that the real one has. */
+interface Child {
+  readonly budget: Budget<Fetch>
+  readonly fetches: Semaphore.Semaphore
+  readonly ended: Deferred.Deferred<never, PullFault>
+  jobs: number
+}
+
+export interface CarrierNeeds {
+  readonly time: Time
+  /** Of the daemon: the child dies with it. */
+  readonly life: Life
+  readonly directories: SimDirectories
+  readonly registry: SimRegistry
+  readonly weather: Weather
+  readonly broken: Broken
+}
+
+/** The simulated body of `Carrier`, for one daemon. */
+export const simCarrier = (needs: CarrierNeeds): Effect.Effect<SimCarrier, never, Scope.Scope> =>
+  Effect.map(
+    FiberSet.makeRuntime<never, void, never>(),
+    (run) => new SimCarrier(needs, run),
+  )
 
 /**
  * The simulated twin of the extraction child. It fetches in steps, meets passing faults, fails for
- * good now and then, and dies with its daemon. Survivable because everything below a layer's
- * directory is either certain before its checkpoint is told, or thrown away at the next resume.
+ * good now and then, and dies: alone, or with its daemon. Survivable because everything below a
+ * layer's directory is either certain before its checkpoint is told, or thrown away at the next
+ * resume.
  */
 export class SimCarrier {
-  readonly #time: Time
-  readonly #life: Life
-  readonly #directories: SimDirectories
-  readonly #registry: readonly SimImage[]
-  readonly #weather: Weather
-  readonly #broken: Broken
+  readonly #needs: CarrierNeeds
+  readonly #run: (effect: Effect.Effect<void>) => unknown
+  #child: Child | null = null
+  #lastId = 0
 
-  constructor(needs: {
-    readonly time: Time
-    readonly life: Life
-    readonly directories: SimDirectories
-    readonly registry: readonly SimImage[]
-    readonly weather: Weather
-    readonly broken: Broken
-  }) {
-    this.#time = needs.time
-    this.#life = needs.life
-    this.#directories = needs.directories
-    this.#registry = needs.registry
-    this.#weather = needs.weather
-    this.#broken = needs.broken
+  constructor(needs: CarrierNeeds, run: (effect: Effect.Effect<void>) => unknown) {
+    this.#needs = needs
+    this.#run = run
   }
 
   readonly service: Carrier["Service"] = {
-    resolve: ({ repository, named }) =>
-      Effect.andThen(
-        this.#step(named),
-        this.#step(() => {
-          const isAsked = ({ reference }: SimImage) => reference.includes(`/${repository}:`)
-          const found = this.#registry.find(isAsked)
-          if (found === undefined) throw new Error(`no ${repository} in the simulated registry`)
-          return found.resolved
-        }),
-      ),
-    inspect: () => Effect.succeed([]),
-    fetch: (job, watch) => this.#fetch(job, watch),
+    resolve: ({ repository, reference, named }) =>
+      this.#step(() => {
+        const resolved = this.#needs.registry.find(repository, reference)
+        return resolved ?? faultOf("notFound", `no ${repository}:${reference}`)
+      }).pipe(Effect.tap(() => this.#step(named))),
+    inspect: (path) =>
+      this.#step<readonly Archived[]>(() => faultOf("local", `${path}: no such file`)),
+    fetch: (job, watch) =>
+      this.#ask((child) => child.fetches.withPermits(1)(this.#fetch(child, job, watch))),
     drop: (directory) =>
       this.#step(() => {
-        this.#directories.open(directory, this.#life)
-        this.#directories.remove(directory)
-        this.#directories.close(directory)
+        const { directories, life } = this.#needs
+        directories.open(directory, life)
+        directories.remove(directory)
+        directories.close(directory)
       }),
   }
 
+  /** The child dies: every job it has is lost, and the next one has a new child. */
+  kill(): void {
+    const child = this.#child
+    this.#child = null
+    if (child !== null) Deferred.doneUnsafe(child.ended, Effect.fail(faultOf("lost")))
+  }
+
   #hit(share: number): boolean {
-    if (!this.#time.chance(share)) return false
-    this.#weather.injected++
+    if (!this.#needs.time.chance(share)) return false
+    this.#needs.weather.injected++
     return true
   }
 
   #fault(): PullFault {
-    return new PullFault({ reason: this.#time.oneOf(REASONS), cause: "simulated" })
+    const reason = this.#needs.time.oneOf(REASONS)
+    if (reason === "lost") this.kill()
+    return faultOf(reason)
   }
 
-  #step<A>(act: () => A): Effect.Effect<A, PullFault> {
-    return Effect.andThen(
-      Effect.sleep(this.#time.between(1, 30)),
-      Effect.suspend(() =>
-        this.#hit(this.#weather.broken) ? Effect.fail(this.#fault()) : Effect.sync(act)
-      ),
+  /** Has a job done by the child, if that lives long enough; it ends after its last. */
+  #ask<A>(job: (child: Child) => Effect.Effect<A, PullFault>): Effect.Effect<A, PullFault> {
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        const child = this.#child ??= this.#newChild()
+        child.jobs++
+        return child
+      }),
+      (child) => Effect.raceFirst(job(child), Deferred.await(child.ended)),
+      (child) =>
+        Effect.sync(() => {
+          child.jobs--
+          if (child.jobs === 0 && this.#child === child) this.#child = null
+        }),
     )
   }
 
-  #fetch(job: FetchJob, watch: Watch): Effect.Effect<Fetched, PullFault> {
-    const { directory, source } = job
-    const time = this.#time
-    const directories = this.#directories
-    const size = source.size
-    const weather = this.#weather
-    const hit = (share: number) => this.#hit(share)
-    const fault = () => this.#fault()
-    const noBarrier = this.#broken.noBarrier === true
-    const work = Effect.gen(function*() {
-      let offset = job.checkpoint === null ? 0 : decode(job.checkpoint)
-      const there = directories.at(directory)?.offset ?? 0
-      if (offset > there) {
-        throw new Violation(`${job.job}: checkpoint ${offset}, on the disk ${there}`)
-      }
-      let kept = offset
-      directories.write(directory, { offset, whole: false })
-      while (offset < size) {
+  /** A job that takes a moment, and may fail. */
+  #step<A>(act: () => A | PullFault): Effect.Effect<A, PullFault> {
+    const { time, weather } = this.#needs
+    return this.#ask(() =>
+      Effect.suspend(() => {
+        const result = this.#hit(weather.broken) ? this.#fault() : act()
+        return result instanceof PullFault ? Effect.fail(result) : Effect.succeed(result)
+      }).pipe(Effect.delay(time.between(1, 30)))
+    )
+  }
+
+  #newChild(): Child {
+    let told: readonly Fetch[] = []
+    const child: Child = {
+      budget: new Budget<Fetch>((fetches) => {
+        told = fetches
+        for (const { job } of fetches) this.#barrier(job.directory)
+        return fetches.map((fetch) => fetch.state())
+      }, ({ checkpoint, states }) => {
+        const kept = told.map(({ job }, at) => ({ job: job.job, state: states[at]!.state }))
+        this.#run(told[0]!.watch.checkpoint(kept).pipe(
+          Effect.andThen(Effect.sync(() => child.budget.saved(checkpoint))),
+          Effect.catchCause(() => Effect.sync(() => this.kill())),
+        ))
+      }),
+      fetches: Semaphore.makeUnsafe(FETCHES_MAX),
+      ended: Deferred.makeUnsafe(),
+      jobs: 0,
+    }
+    return child
+  }
+
+  #barrier(directory: string): void {
+    if (this.#needs.broken.noBarrier !== true) this.#needs.directories.barrier(directory)
+  }
+
+  /** What came damaged is fetched anew, once. The directory is closed a little late. */
+  #fetch(child: Child, job: FetchJob, watch: Watch): Effect.Effect<Fetched, PullFault> {
+    const { directories, life, time } = this.#needs
+    return Effect.acquireUseRelease(
+      Effect.sync(() => directories.open(job.directory, life)),
+      () =>
+        Effect.catchIf(
+          this.#attempt(child, job, watch),
+          ({ reason }) => reason === "digestMismatch",
+          ({ cause }) => {
+            watch.retrying(cause, 0)
+            return this.#attempt(child, { ...job, checkpoint: null }, watch)
+          },
+        ),
+      () =>
+        Effect.andThen(
+          Effect.sleep(time.between(0, 20)),
+          Effect.sync(() => directories.close(job.directory)),
+        ),
+    )
+  }
+
+  #attempt(child: Child, job: FetchJob, watch: Watch): Effect.Effect<Fetched, PullFault> {
+    return Effect.suspend(() => {
+      const { directories, registry } = this.#needs
+      const { source } = job
+      if (source.kind === "archive") return Effect.fail(faultOf("damaged", "no such archive"))
+      const fetch = new Fetch({ id: ++this.#lastId, job, source, watch, directories })
+      child.budget.join(fetch)
+      const finish = Effect.suspend(() => {
+        const blob = registry.blob(source.digest)
+        if (fetch.isSpoilt || blob?.diffId !== job.diffId) {
+          return Effect.fail(faultOf("digestMismatch"))
+        }
+        fetch.finish()
+        this.#barrier(job.directory)
+        child.budget.leave(fetch.id, true)
+        watch.progress(source.size, source.size)
+        const { bytes, tarBytes, entries } = blob
+        return Effect.succeed({ bytes, tarBytes, entries })
+      })
+      return this.#pour(child, fetch).pipe(
+        Effect.andThen(finish),
+        Effect.ensuring(Effect.sync(() => child.budget.leave(fetch.id, false))),
+      )
+    })
+  }
+
+  /** Takes the blob in, piece by piece, over as many connections as it needs. */
+  #pour({ budget }: Child, fetch: Fetch): Effect.Effect<void, PullFault> {
+    const { registry, time, weather } = this.#needs
+    const { id, source, watch } = fetch
+    const again = (cause: string) => {
+      watch.retrying(cause, BACKOFF_MS)
+      return Effect.sleep(BACKOFF_MS)
+    }
+    return Effect.gen({ self: this }, function*() {
+      let answer: SimAnswer | null = null
+      while (fetch.left > 0) {
+        yield* budget.room
         yield* Effect.sleep(time.between(1, 40))
-        if (hit(weather.broken)) return yield* Effect.fail(fault())
-        if (hit(weather.flaky)) {
-          watch.retrying("simulated", 500)
-          yield* Effect.sleep(500)
+        if (this.#hit(weather.broken)) return yield* Effect.fail(this.#fault())
+        if (this.#hit(weather.flaky)) {
+          answer = null
+          yield* again("simulated")
           continue
         }
-        offset = Math.min(size, offset + time.between(1, 4))
-        directories.write(directory, { offset, whole: false })
-        watch.progress(offset, size)
-        if (offset - kept < CHECKPOINT_EVERY) continue
-        if (!noBarrier) directories.barrier(directory)
-        yield* watch.checkpoint([{ job: job.job, state: encode(offset) }])
-        kept = offset
+        answer ??= registry.open(source.digest)
+        if (answer === null) return yield* Effect.fail(faultOf("notFound"))
+        const bytes = answer.take(Math.min(fetch.left, time.between(1, 4) * MIB))
+        if (typeof bytes === "string") {
+          if (bytes === "stall") yield* Effect.sleep(STALL_MS)
+          answer = null
+          yield* again(`the connection was ${bytes}`)
+          continue
+        }
+        fetch.take(bytes, answer.isSpoilt)
+        if (yield* budget.due(id, bytes)) yield* Effect.orDie(budget.park(id))
       }
-      directories.write(directory, { offset, whole: true })
-      if (!noBarrier) directories.barrier(directory)
-      return { bytes: size, tarBytes: size, entries: size }
     })
-    return Effect.acquireUseRelease(
-      Effect.sync(() => directories.open(directory, this.#life)),
-      () => work,
-      () => Effect.andThen(
-        Effect.sleep(time.between(0, 20)),
-        Effect.sync(() => directories.close(directory)),
-      ),
-    )
   }
 }

@@ -21,9 +21,13 @@ import { Runtime } from "../../src/kernel/runtime.ts"
 import { Wal } from "../../src/kernel/wal.ts"
 import { Carrier } from "../../src/layers/carrier.ts"
 import { Store, StoreBody } from "../../src/store/store.ts"
-import { SimCarrier, type SimImage, simRegistry, type Weather } from "./carrier.ts"
-import { type Broken, simBallast, SimDatabase, SimDirectories, simWal, Violation } from "./disk.ts"
-import { simRuntime, SimProcesses } from "./runtime.ts"
+import { simCarrier, type Weather } from "./carrier.ts"
+import {
+  type Broken, simBallast, SimDatabase, simDirectories, SimDirectories, simWal, Violation,
+} from "./disk.ts"
+import { SimProcesses } from "./processes.ts"
+import { smallRegistry, type SimRegistry } from "./registry-sim.ts"
+import { simRuntime } from "./runtime.ts"
 import { Life, type Time } from "./time.ts"
 
 export type Services =
@@ -65,7 +69,7 @@ export class Device {
   readonly database = new SimDatabase()
   readonly directories = new SimDirectories()
   readonly processes: SimProcesses
-  readonly registry: readonly SimImage[]
+  readonly registry: SimRegistry
   readonly weather: Weather = { flaky: 0, broken: 0, stubborn: 0, injected: 0 }
   readonly #broken: Broken
   #life = new Life()
@@ -77,8 +81,8 @@ export class Device {
   constructor(time: Time, broken: Broken) {
     this.time = time
     this.#broken = broken
-    this.processes = new SimProcesses(time)
-    this.registry = simRegistry(time)
+    this.processes = new SimProcesses(time, this.directories)
+    this.registry = smallRegistry(time)
   }
 
   /** Starts the engine; it is up once `services` answers. */
@@ -155,9 +159,8 @@ export class Device {
 
   #world(store: StoreBody, boot: number): Layer.Layer<Services> {
     const { time, directories, processes, weather, registry } = this
-    const carrier = new SimCarrier({
-      time, life: this.#life, directories, registry, weather, broken: this.#broken,
-    })
+    const broken = this.#broken
+    const carrier = simCarrier({ time, life: this.#life, directories, registry, weather, broken })
     const doors = Layer.mergeAll(
       Layer.succeed(Store, store),
       Layer.succeed(Paths, PATHS),
@@ -170,9 +173,9 @@ export class Device {
       ),
       Layer.succeed(Wal, simWal(this.database, time, this.#broken)),
       Layer.succeed(Ballast, simBallast(this.database)),
-      Layer.succeed(Directories, simDirectoriesDoor(directories, processes)),
-      Layer.succeed(Carrier, carrier.service),
-      Layer.succeed(Runtime, simRuntime(time, processes, weather)),
+      Layer.succeed(Directories, simDirectories(directories)),
+      Layer.effect(Carrier, Effect.map(carrier, ({ service }) => service)),
+      Layer.succeed(Runtime, simRuntime({ time, life: this.#life, processes, weather })),
       Layer.succeed(Networks, {
         bridge: Effect.succeed(null),
         leave: (_, work) => work,
@@ -220,24 +223,3 @@ export class Device {
     })
   }
 }
-
-/** A disk that is never full: what happens then is tried on real ones. */
-const ROOMY = { bytes: 1e12, totalBytes: 1e12, files: null, totalFiles: 0 }
-
-const simDirectoriesDoor = (
-  directories: SimDirectories,
-  processes: SimProcesses,
-): Directories["Service"] => ({
-  names: (path) =>
-    Effect.sync(() =>
-      path === PATHS.containers
-        ? [...processes.homes].map((home) => home.slice(path.length + 1))
-        : directories.names(path)
-    ),
-  free: () => Effect.succeed(ROOMY),
-  discard: (path) =>
-    Effect.sync(() => {
-      directories.remove(path)
-      processes.homes.delete(path)
-    }),
-})

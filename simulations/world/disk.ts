@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { Ballast } from "../../src/kernel/ballast.ts"
+import type { Directories } from "../../src/kernel/directories.ts"
 import { Database } from "../../src/store/database.ts"
 import type { Life, Time } from "./time.ts"
 
@@ -109,35 +110,50 @@ export const simBallast = (database: SimDatabase): Ballast["Service"] => {
   }
 }
 
-/** How far a layer's directory has come, and whether its last byte and index are there. */
+/** What lies at a path: how far a layer has come there, and whether its end and index have. */
 interface Extent {
+  /** Which of the times that a layer was begun here this is. */
+  readonly run: number
   readonly offset: number
   readonly whole: boolean
 }
 
+const EMPTY: Extent = { run: 0, offset: 0, whole: false }
+
 /**
- * Layers' directories on the simulated disk: what a reader sees now, and what is certain. A cut
- * leaves any state between the two, torn in the middle of whatever was not certain; a directory
- * whose removal was not certain may be back.
+ * Directories on the simulated disk: what a reader sees now, and what is certain. A cut leaves any
+ * state between the two, a layer torn in the middle of whatever was not certain; a directory whose
+ * removal was not certain may be back.
  */
 export class SimDirectories {
   readonly #now = new Map<string, Extent>()
   readonly #certain = new Map<string, Extent>()
   /** Directories somebody has open for writing: two at once is a violation. */
   readonly #writers = new Map<string, Life>()
+  #runs = 0
 
   at(path: string): Extent | undefined {
     return this.#now.get(path)
   }
-  names(below: string): string[] {
-    return [...this.#now.keys()].filter((path) => path.startsWith(`${below}/`))
-      .map((path) => path.slice(below.length + 1))
+  make(path: string): void {
+    if (!this.#now.has(path)) this.#now.set(path, EMPTY)
+  }
+  /** Empties a directory for a layer that begins; answers the number of this beginning. */
+  begin(path: string): number {
+    this.#now.set(path, { ...EMPTY, run: ++this.#runs })
+    return this.#runs
+  }
+  names(path: string): string[] {
+    const below = [...this.#now.keys()].filter((one) => one.startsWith(`${path}/`))
+    return [...new Set(below.map((one) => one.slice(path.length + 1).split("/", 1)[0]!))]
   }
   write(path: string, extent: Extent): void {
     this.#now.set(path, extent)
   }
   remove(path: string): void {
-    this.#now.delete(path)
+    for (const one of this.#now.keys()) {
+      if (one === path || one.startsWith(`${path}/`)) this.#now.delete(one)
+    }
   }
   barrier(path: string): void {
     const now = this.#now.get(path)
@@ -145,28 +161,50 @@ export class SimDirectories {
   }
 
   open(path: string, life: Life): void {
-    const writer = this.#writers.get(path)
-    if (writer?.alive === true) throw new Violation(`two writers in ${path}`)
+    if (this.isOpen(path)) throw new Violation(`two writers in ${path}`)
     this.#writers.set(path, life)
   }
   close(path: string): void {
     this.#writers.delete(path)
   }
+  isOpen(path: string): boolean {
+    return this.#writers.get(path)?.alive === true
+  }
 
   cut(time: Time): void {
     for (const path of new Set([...this.#now.keys(), ...this.#certain.keys()])) {
-      const certain = this.#certain.get(path)
-      const now = this.#now.get(path)
-      if (now === undefined && certain !== undefined && time.chance(0.5)) this.#certain.delete(path)
-      else if (now === undefined && certain !== undefined) this.#now.set(path, certain)
-      else if (now !== undefined) {
-        const low = certain?.offset ?? 0
-        const kept = low >= now.offset ? now.offset : time.between(low, now.offset + 1)
-        const torn = { offset: kept, whole: certain?.whole ?? false }
-        this.#now.set(path, torn)
-        this.#certain.set(path, torn)
+      const left = torn(time, this.#certain.get(path), this.#now.get(path))
+      for (const state of [this.#now, this.#certain]) {
+        if (left === undefined) state.delete(path)
+        else state.set(path, left)
       }
     }
     this.#writers.clear()
   }
 }
+
+/** What a power cut leaves of a path: all, some or nothing of what was not certain. */
+const torn = (
+  time: Time, certain: Extent | undefined, now: Extent | undefined,
+): Extent | undefined => {
+  if (now === undefined) return time.chance(0.5) ? undefined : certain
+  const isSame = certain === undefined || certain.run === now.run
+  if (!isSame && time.chance(0.5)) return certain
+  const { offset: low, whole } = isSame ? certain ?? EMPTY : EMPTY
+  const offset = now.offset <= low ? now.offset : time.between(low, now.offset + 1)
+  return { run: now.run, offset, whole }
+}
+
+/** A disk that is never full: what happens then is tried on real ones. */
+const ROOMY = { bytes: 1e12, totalBytes: 1e12, files: null, totalFiles: 0 }
+
+/** The simulated twin of `Directories`. */
+export const simDirectories = (directories: SimDirectories): Directories["Service"] => ({
+  names: (path) =>
+    Effect.sync(() => {
+      directories.make(path)
+      return directories.names(path)
+    }),
+  free: () => Effect.succeed(ROOMY),
+  discard: (path) => Effect.sync(() => directories.remove(path)),
+})

@@ -2,6 +2,12 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 
+/** Milliseconds of a clock that nobody sets. */
+export const steadyMs: Effect.Effect<number> = Effect.map(
+  Clock.monotonicTimeNanos,
+  (nanos) => Number(nanos / 1_000_000n),
+)
+
 /** What a fetch in flight lets the budget do with it. */
 export interface Member {
   readonly id: number
@@ -118,7 +124,7 @@ export class Budget<M extends Member> {
 
   /** Is it time to stop at the next boundary? Called after each piece taken in. */
   due(id: number, bytes: number): Effect.Effect<boolean> {
-    return Effect.map(Clock.currentTimeMillis, (nowMs) => {
+    return Effect.map(steadyMs, (nowMs) => {
       this.#takenInAll += bytes
       this.#lastMs ??= nowMs
       const free = !this.#gathering && this.#outstanding === null

@@ -1,11 +1,10 @@
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { closeFile, openFile, readQuietly } from "../kernel/readers.ts"
 import { readBlob } from "../registry/blob.ts"
 import type { Registry } from "../registry/registry.ts"
 import type { Backoff } from "../registry/retry.ts"
-import type { Budget, Member } from "./budget.ts"
+import { type Budget, type Member, steadyMs } from "./budget.ts"
 import { type Fetched, PullFault } from "./carrier.ts"
 import { Extraction } from "./extract.ts"
 import { faultOf } from "./faults.ts"
@@ -131,7 +130,7 @@ const pour = Effect.fnUntraced(
       if ((yield* budget.due(id, bytes.length)) && extraction.stopAtBoundary()) {
         yield* park(budget, id)
       }
-      const nowMs = yield* Clock.currentTimeMillis
+      const nowMs = yield* steadyMs
       if (nowMs - reportedMs < PROGRESS_MS) continue
       reportedMs = nowMs
       tools.progress(extraction.blobOffset, total)

@@ -363,6 +363,19 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
       })
     })
 
+    describe("archives", () => {
+      test("one that is not there has nothing in it, and no layer comes of it", async () => {
+        const path = `${world.directory()}.tar`
+        const fault = await run((carrier) => Effect.flip(carrier.inspect(path)))
+        expect(fault.reason).toBe("local")
+        const [layer] = (await world.put([1000])).layers
+        const source: Source = { kind: "archive", path, offset: 0, size: 1000 }
+        const job = jobOf(layer!, world.directory(), { source })
+        const lost = await run((carrier) => Effect.flip(carrier.fetch(job, keeper(new Map()))))
+        expect(lost.reason).toBe("damaged")
+      })
+    })
+
     describe("drop", () => {
       test("removes everything, and what is not there", async () => {
         const image = await world.put([50_000])

@@ -4,7 +4,9 @@ import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Result from "effect/Result"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
-import { Runtime, type Attachment, type RunPlan, type Started } from "../../src/kernel/runtime.ts"
+import {
+  type Attachment, type RunFault, type RunPlan, Runtime, type Started,
+} from "../../src/kernel/runtime.ts"
 
 /** What a container of this suite does; each world says how. */
 export type Program =
@@ -143,6 +145,41 @@ export const runtimeContract = (
       expect((await wait(plan, started)).exitCode).toBe(0)
     })
 
+    test("stdin stays open behind a client that leaves, where it is to", async () => {
+      const plan = { ...planOf({ does: "copy" }), stdinOnce: false }
+      const { attachment } = await startAttached(plan)
+      attachment.closeStdin()
+      attachment.close()
+      const second = await ask((r) => r.attach(plan.id))
+      const output = collect(second)
+      second.write(Buffer.from("still here"), () => {})
+      await output.saw("still here")
+      await clean(plan)
+      await output.ended
+    })
+
+    test("a client that pauses gets the rest once it goes on", async () => {
+      const plan = planOf({ does: "print", stdout: "first", stderr: "second" })
+      const { attachment } = await startAttached(plan)
+      const streams = new Set<number>()
+      let [paused, early] = [false, 0]
+      await new Promise<void>((resolve) => {
+        const take = (stream: number) => {
+          streams.add(stream)
+          early += Number(paused)
+          paused = true
+          setTimeout(() => {
+            paused = false
+            attachment.resume()
+          }, 5)
+          return false
+        }
+        attachment.read(take, resolve)
+      })
+      expect(streams).toEqual(new Set([1, 2]))
+      expect(early).toBe(0)
+    })
+
     test("two clients both see all, and one that leaves disturbs nobody", async () => {
       const plan = planOf({ does: "serve" })
       const { output, started } = await startAttached(plan)
@@ -167,6 +204,18 @@ export const runtimeContract = (
       expect(Result.isFailure(fault) && fault.failure).toMatchObject({
         exitCode: 126,
         cause: expect.stringContaining("permission denied"),
+      })
+    })
+
+    test("what the spec refuses is a fault of the engine's, with its cause", async () => {
+      const refuse = () => {
+        throw new Error("no spec", { cause: "unable to find user nobody" })
+      }
+      const plan = { ...planOf({ does: "exit", code: 0 }), spec: refuse }
+      const fault = await tried((r) => r.start(plan))
+      expect(Result.isFailure(fault) && fault.failure).toMatchObject({
+        exitCode: 125,
+        cause: "unable to find user nobody",
       })
     })
 
@@ -232,6 +281,26 @@ export const runtimeContract = (
       await ask((r) => r.thaw(plan.id))
       await ask((r) => r.thaw(plan.id)).catch(() => {}) // it may be gone by now
       expect((await wait(plan, started)).exitCode).toBe(7)
+    })
+
+    test("what does not run is not frozen, thawed, sized or limited, and has no pids", async () => {
+      const { id } = planOf({ does: "exit", code: 0 })
+      const refused = async <A>(
+        act: (runtime: Runtime["Service"]) => Effect.Effect<A, RunFault>,
+      ) => Result.isFailure(await tried(act))
+      expect(await refused((r) => r.freeze(id))).toBe(true)
+      expect(await refused((r) => r.thaw(id))).toBe(true)
+      expect(await refused((r) => r.resize(id, 24, 80))).toBe(true)
+      expect(await refused((r) => r.limit(id, {}))).toBe(true)
+      expect(await refused((r) => r.pids(id))).toBe(true)
+    })
+
+    test("what has ended is not frozen, is thawed, and has no pids", async () => {
+      const plan = planOf({ does: "exit", code: 0 })
+      await wait(plan, await ask((r) => r.start(plan)))
+      expect(Result.isFailure(await tried((r) => r.freeze(plan.id)))).toBe(true)
+      await ask((r) => r.thaw(plan.id))
+      expect(await ask((r) => r.pids(plan.id))).toEqual([])
     })
 
     test("clean ends what runs, frozen or not, and may be asked again", async () => {
@@ -302,6 +371,18 @@ export const runtimeContract = (
       const later = collect(await Effect.runPromise(Fiber.join(waiting)))
       await later.ended
       expect(later.stdout()).toBe("again")
+    })
+
+    test("a log that has grown to its limit begins anew, once", async () => {
+      const plan = planOf({ does: "serve" })
+      const { output } = await startAttached(plan)
+      await output.saw("ready")
+      const rotate = (bytes: number) =>
+        ask((r) => r.rotateLog(plan.id, plan.home, { bytes, files: 2 }))
+      expect(await rotate(1_000_000)).toBe(false)
+      // Clients may be told a moment before the log is.
+      while (!(await rotate(1))) await new Promise((resolve) => setImmediate(resolve))
+      expect(await rotate(1)).toBe(false)
     })
 
     test("many start at once, each with its own output and code", async () => {

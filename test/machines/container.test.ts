@@ -99,6 +99,10 @@ const TABLE: readonly Row[] = [
     [create(), remove(false), { type: "deleteFailed", cause: "EBUSY" }, remove(false), deleted],
     "removed",
   ],
+  ["a removal that fails is tried again at the next boot",
+    [create("no", true), ...up, ...gone(0), { type: "deleteFailed", cause: "EBUSY" }, boot],
+    "removing",
+  ],
 ]
 
 describe("container", () => {

@@ -1,0 +1,153 @@
+import type { Resolved } from "../../src/layers/carrier.ts"
+import { digestOf } from "../../src/oci/digest.ts"
+import type { Time } from "./time.ts"
+
+const HOST = "sim.io"
+const MIB = 1024 * 1024
+
+/** A layer as the simulated registry has it: nothing but numbers. */
+export interface SimBlob {
+  readonly digest: string
+  readonly diffId: string
+  /** As it is sent. */
+  readonly size: number
+  readonly tarBytes: number
+  /** Of its files. */
+  readonly bytes: number
+  readonly entries: number
+}
+
+export interface SimImage {
+  readonly reference: string
+  readonly resolved: Resolved
+}
+
+/** What befalls an answer. */
+export type SimMisdeed =
+  | { readonly do: "cut" | "stall"; readonly afterBytes: number }
+  | { readonly do: "corrupt" | "missing" }
+
+interface Fault {
+  readonly digest: string
+  times: number
+  readonly misdeed: SimMisdeed
+}
+
+/**
+ * The simulated registry. A link may be cut or fall silent, a blob come damaged or not at all, all
+ * survivable: what has come is checked at its end, and asked for again from where it stopped.
+ */
+export class SimRegistry {
+  readonly images: SimImage[] = []
+  /** Bytes of blobs, so far. */
+  sent = 0
+  readonly #blobs = new Map<string, SimBlob>()
+  #faults: Fault[] = []
+
+  /** Offers an image of these layers, lowest first. */
+  put(repository: string, tag: string, blobs: readonly SimBlob[]): SimImage {
+    for (const blob of blobs) this.#blobs.set(blob.digest, blob)
+    const config = Buffer.from(JSON.stringify({
+      architecture: "amd64",
+      os: "linux",
+      config: { Labels: { name: repository } },
+      rootfs: { type: "layers", diff_ids: blobs.map(({ diffId }) => diffId) },
+    }))
+    const manifest = Buffer.from(`manifest of ${repository}`)
+    const layers = blobs.map(({ diffId, digest, size }) => ({
+      diffId,
+      source: {
+        kind: "registry" as const, host: HOST, repository, digest, size, mediaType: "", urls: [],
+      },
+    }))
+    const resolved: Resolved = {
+      imageId: digestOf(config),
+      manifestDigest: digestOf(manifest),
+      digest: digestOf(manifest),
+      mediaType: "application/vnd.docker.distribution.manifest.v2+json",
+      manifest,
+      config,
+      layers,
+    }
+    const image = { reference: `${HOST}/${repository}:${tag}`, resolved }
+    this.images.push(image)
+    return image
+  }
+
+  /** What a tag or a digest names; undefined: nothing. */
+  find(repository: string, tagOrDigest: string): Resolved | undefined {
+    return this.images.find(({ reference, resolved }) =>
+      reference === `${HOST}/${repository}:${tagOrDigest}` ||
+      (reference.startsWith(`${HOST}/${repository}:`) && resolved.digest === tagOrDigest)
+    )?.resolved
+  }
+
+  /** Has the next so many answers for a blob go wrong. */
+  inject(digest: string, times: number, misdeed: SimMisdeed): void {
+    this.#faults.push({ digest, times, misdeed })
+  }
+
+  heal(): void {
+    this.#faults = []
+  }
+
+  blob(digest: string): SimBlob | undefined {
+    return this.#blobs.get(digest)
+  }
+
+  /** The answer for a blob from some byte on; null: there is none. */
+  open(digest: string): SimAnswer | null {
+    const fault = this.#faults.find((one) => one.digest === digest && one.times > 0)
+    if (fault !== undefined) fault.times--
+    const blob = this.#blobs.get(digest)
+    if (blob === undefined || fault?.misdeed.do === "missing") return null
+    return new SimAnswer(this, blob, fault?.misdeed)
+  }
+}
+
+/** One connection that brings a blob. */
+export class SimAnswer {
+  readonly blob: SimBlob
+  /** Other bytes come than the digest names. */
+  readonly isSpoilt: boolean
+  readonly #registry: SimRegistry
+  readonly #ends: "cut" | "stall" = "cut"
+  #left = Infinity
+
+  constructor(registry: SimRegistry, blob: SimBlob, misdeed: SimMisdeed | undefined) {
+    this.#registry = registry
+    this.blob = blob
+    this.isSpoilt = misdeed?.do === "corrupt"
+    if (misdeed?.do !== "cut" && misdeed?.do !== "stall") return
+    this.#ends = misdeed.do
+    this.#left = misdeed.afterBytes
+  }
+
+  /** At most so many bytes more, or what has become of the connection. */
+  take(most: number): number | "cut" | "stall" {
+    const taken = Math.min(most, this.#left)
+    if (taken === 0) return this.#ends
+    this.#left -= taken
+    this.#registry.sent += taken
+    return taken
+  }
+}
+
+const LAYERS = 8
+const IMAGES = 6
+
+/** A small registry of images with layers that several of them share. */
+export const smallRegistry = (time: Time): SimRegistry => {
+  const registry = new SimRegistry()
+  const layers = Array.from({ length: LAYERS }, (_, number): SimBlob => {
+    const digest = digestOf(Buffer.from(`layer ${number}`))
+    const size = time.between(2, 40) * MIB
+    return { digest, diffId: digest, size, tarBytes: size, bytes: size, entries: 1 }
+  })
+  for (let number = 0; number < IMAGES; number++) {
+    const depth = time.between(1, 5)
+    const mine = Array.from({ length: depth }, (_, at) => layers[(number + at) % LAYERS]!)
+    registry.put(`app${number}`, "latest", mine)
+  }
+  return registry
+}
