@@ -142,6 +142,9 @@ export class BadLink {
 
 const drained = (socket: Socket): Promise<void> =>
   new Promise((resolve) => {
-    socket.once("drain", resolve)
-    socket.once("close", resolve)
+    const done = () => {
+      socket.off("drain", done).off("close", done)
+      resolve()
+    }
+    socket.on("drain", done).on("close", done)
   })
