@@ -26,21 +26,31 @@ export const freePort = async (): Promise<number> => {
   return address.port
 }
 
-/**
- * Starts docker-registry on a free port of loopback. Its storage lies in the image cache, so
- * that what was pushed once is there the next time.
- */
-export const startDistribution = async (scratch: string): Promise<Distribution> => {
+export interface DistributionOptions {
+  /** Where it keeps what is pushed. Default: the image cache, so that it is there the next time. */
+  readonly storage?: string
+  /** Lines of `user:bcrypt`, as htpasswd(1) writes them: who may enter, by Basic auth. */
+  readonly users?: string
+}
+
+/** Starts docker-registry on a free port of loopback. */
+export const startDistribution = async (
+  scratch: string,
+  options: DistributionOptions = {},
+): Promise<Distribution> => {
   await needs("docker-registry", "docker-registry")
-  const storage = await cacheFolder("registry")
+  const storage = options.storage ?? await cacheFolder("registry")
   const host = `127.0.0.1:${await freePort()}`
   const config = join(scratch, "registry.json")
   await mkdir(scratch, { recursive: true })
+  const path = join(scratch, "users")
+  if (options.users !== undefined) await writeFile(path, options.users)
   await writeFile(config, JSON.stringify({
     version: 0.1,
     log: { level: "error", accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: storage }, delete: { enabled: false } },
     http: { addr: host },
+    ...(options.users !== undefined && { auth: { htpasswd: { realm: "registry", path } } }),
   }))
   const child = spawn("docker-registry", ["serve", config], { stdio: ["ignore", "ignore", "pipe"] })
   let said = ""
@@ -61,7 +71,7 @@ const answering = async (host: string, child: ChildProcess, said: () => string):
   for (;;) {
     if (child.exitCode !== null) throw new Error(`docker-registry ended: ${said()}`)
     const answer = await fetch(`http://${host}/v2/`).catch(() => null)
-    if (answer?.status === 200) return
+    if (answer?.status === 200 || answer?.status === 401) return
     await sleep(20)
   }
 }

@@ -50,6 +50,36 @@ const pushBlob = async (
   expect(await ask("PUT", place, headers, body()), 201, `blob ${digest}`)
 }
 
+/** One image of a list: where it runs. */
+export interface Offer {
+  readonly image: BuiltImage
+  readonly platform: Readonly<Record<string, string>>
+}
+
+/** Pushes a list of images that have been pushed to this repository; answers its digest. */
+export const pushList = async (
+  offers: readonly Offer[],
+  mediaType: string,
+  host: string,
+  repository: string,
+  tag: string,
+): Promise<string> => {
+  const list = Buffer.from(JSON.stringify({
+    schemaVersion: 2,
+    mediaType,
+    manifests: offers.map(({ image, platform }) => ({
+      mediaType: manifestType(image),
+      digest: sha256(image.manifest),
+      size: image.manifest.length,
+      platform,
+    })),
+  }))
+  const headers = { "content-type": mediaType, "content-length": list.length }
+  const url = new URL(`http://${host}/v2/${repository}/manifests/${tag}`)
+  expect(await ask("PUT", url, headers, list), 201, `list ${tag}`)
+  return sha256(list)
+}
+
 /**
  * Pushes an image to a registry that speaks plain HTTP and asks no credentials; answers the
  * manifest's digest. `host` is `127.0.0.1:5000`, `repository` `library/debian`.

@@ -143,10 +143,17 @@ export const unmountBelow = async (path: string): Promise<void> => {
 /** Detaches loop devices whose backing file is below a path; mounted ones go with their mount. */
 const detachBelow = async (path: string): Promise<void> => {
   for (const device of readdirSync("/sys/block").filter((name) => name.startsWith("loop"))) {
-    const file = `/sys/block/${device}/loop/backing_file`
-    if (!existsSync(file)) continue
-    const backing = readFileSync(file, "utf8").trim()
+    const backing = backingOf(device)
     if (backing.startsWith(`${path}/`)) await outcome("losetup", ["--detach", `/dev/${device}`])
+  }
+}
+
+/** The file below a loop device; empty: none, or it has just been detached by somebody else. */
+const backingOf = (device: string): string => {
+  try {
+    return readFileSync(`/sys/block/${device}/loop/backing_file`, "utf8").trim()
+  } catch {
+    return ""
   }
 }
 
