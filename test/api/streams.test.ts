@@ -12,6 +12,7 @@ import {
   stateOf,
   titled,
   unframed,
+  UPGRADE,
   useEngine,
   wait,
   why,
@@ -32,6 +33,20 @@ describe.skipIf(why !== null)(titled("what a container says, by the socket"), ()
       await raw.end()
       expect(unframed(bodyOf(raw.received))).toEqual(["hello\nbye\n", "done\n"])
       await remove("cat")
+    })
+    test.each(
+      [["by upgrade", UPGRADE], ["in the old way", ""]],
+    )("what is sent with the request itself reaches the container, %s", async (_, headers) => {
+      await create("early", sh("cat", { OpenStdin: true, StdinOnce: true }))
+      const raw = new Raw(engine.place.socket)
+      raw.socket.write("POST /containers/early/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\n" +
+        `Host: x\r\n${headers}\r\nearly\n`)
+      await raw.sees("\r\n\r\n")
+      await start("early")
+      raw.socket.end("late\n")
+      await raw.end()
+      expect(unframed(bodyOf(raw.received))[0]).toBe("early\nlate\n")
+      await remove("early")
     })
     test("stdin that ends before the container begins, with not a byte in it", async () => {
       await create("empty", sh("cat; echo done", { OpenStdin: true, StdinOnce: true }))

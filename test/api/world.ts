@@ -74,7 +74,7 @@ export function unframed(bytes: Buffer): [string, string] {
 export const bodyOf = (received: Buffer): Buffer =>
   received.subarray(received.indexOf("\r\n\r\n") + 4)
 
-const UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
+export const UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
 
 /** Attaches; returns once the engine has answered. */
 export async function attach(name: string, query: string, headers = UPGRADE): Promise<Raw> {

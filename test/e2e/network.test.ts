@@ -39,8 +39,8 @@ describe.skipIf(whyNoEngine() !== null)("the default bridge, on a running engine
       .then((text) => text.trim())
   /** What a busybox container reads from an address. */
   const askFrom = async (network: string, host: string, port: number) => {
-    const words = ["run", "--rm", "--network", network, BUSYBOX, "nc", "-w", "2", host, String(port)]
-    return (await engine.docker(words)).stdout.trim()
+    const words = ["run", "--rm", "--network", network, BUSYBOX]
+    return (await engine.docker([...words, "nc", "-w", "2", host, String(port)])).stdout.trim()
   }
 
   beforeAll(async () => {
@@ -56,8 +56,8 @@ describe.skipIf(whyNoEngine() !== null)("the default bridge, on a running engine
     corner = await openCorner()
     engine = await corner.start({ name: "net", bridge })
     await engine.done(["load", "-i", BUSYBOX_ARCHIVE])
-    await run("-d", "--name", "web", "-p", "8080:80", "-p", "8053:53/udp", "-p", "127.0.0.1:8081:80",
-      BUSYBOX, ...SERVER)
+    const ports = ["8080:80", "8053:53/udp", "127.0.0.1:8081:80"].flatMap((port) => ["-p", port])
+    await run("-d", "--name", "web", ...ports, BUSYBOX, ...SERVER)
   })
   afterAll(async () => {
     await engine?.stop()
@@ -140,9 +140,9 @@ describe.skipIf(whyNoEngine() !== null)("the default bridge, on a running engine
       const answer = await ask(engine.place.socket, "POST", `/containers/${path}`, body)
       return [answer.status, await textOf(answer)]
     }
-    const host = { PortBindings: { "80/tcp": [{ HostPort: "8090" }] } }
+    const HostConfig = { PortBindings: { "80/tcp": [{ HostPort: "8090" }] } }
     for (const name of ["one", "two"]) {
-      await post(`create?name=${name}`, { Image: BUSYBOX, Cmd: ["sleep", "1000"], HostConfig: host })
+      await post(`create?name=${name}`, { Image: BUSYBOX, Cmd: ["sleep", "1000"], HostConfig })
     }
     await post("one/start")
     for (const [from, to] of [["one", "two"], ["two", "one"], ["one", "two"], ["two", "one"]]) {
