@@ -37,7 +37,7 @@ const perform = async (screen: Screen, sizeMiB: number, signal: AbortSignal): Pr
   try {
     screen.title("balenaEngine: an update over a bad link, and a power cut in the middle of it")
     screen.step("A device, a registry, and a link between them")
-    screen.say("two images are made on the spot, of busybox and of pieces of this program's own Node")
+    screen.say("two images are made on the spot, of busybox and of pieces of the Node this runs on")
     await using stage = await setStage(rig, sizeMiB)
     lastWords = stage.device.lastWords
     const facts = await play(stage, { screen, signal })

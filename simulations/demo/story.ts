@@ -34,8 +34,8 @@ const introduce = (telling: Telling): void => {
     screen.say("the device's disk is an ext4 of its own; a copy of it, taken in one instant, is")
     screen.say("what a power cut in that instant leaves behind")
   } else {
-    screen.say("the device's disk is a directory, its power cut a SIGKILL of all processes: what the")
-    screen.say("kernel has yet to write survives that. For a real one a disk was wanting:")
+    screen.say("the device's disk is a directory, its power cut a SIGKILL of all processes: what")
+    screen.say("the kernel has yet to write survives that. For a real one a disk was wanting:")
     screen.output(whyOnlyKilled)
   }
 }
