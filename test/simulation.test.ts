@@ -29,7 +29,9 @@ test("acting before the sync is noticed", () => {
 })
 
 test("a skipped barrier is noticed", () => {
-  expect(firstViolation(1_000, { noBarrier: true })).toMatch(/checkpoint|not whole/)
+  // What was promised is not there; or a fetch goes on from it, and never ends.
+  const seen = /checkpoint|not whole|still waits for layer.fetch/
+  expect(firstViolation(1_000, { noBarrier: true })).toMatch(seen)
 })
 
 test("a lost lease is noticed", () => {
