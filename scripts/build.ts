@@ -70,8 +70,8 @@ const launcher = fs.readFileSync(join(import.meta.dirname, "launcher.sh"))
 for (const name of NAMES) put(join(DIST, name), launcher, 0o755)
 
 /**
- * Loads every chunk once, so that Node leaves its compiled code beside them. V8 takes that only from
- * the same version with the same flags; those of the launchers make no difference to it.
+ * Loads every chunk once, so that Node leaves its compiled code beside them. V8 takes that only
+ * from the same version with the same flags; those of the launchers make no difference to it.
  */
 function compileAhead(): void {
   const compiled = join(DIST, "compiled")

@@ -34,7 +34,7 @@ const PACKAGES = [
 const ENGINE = ["conmon", "crun", "nft", "ps"]
 const TESTED = [
   ...ENGINE, "runc", "ip", "busybox", "mkfs.ext4", "mkfs.xfs", "losetup", "docker",
-  "docker-registry", "strace",
+  "dockerd", "docker-registry", "strace",
 ]
 
 const TYPES = { name: "types", argv: ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"] }

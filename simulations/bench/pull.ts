@@ -213,8 +213,8 @@ programs into memory, onto an ext4 made anew in a file that was written in full 
 device with direct I/O. Page cache, dirty pages and anonymous memory are those of the memory cgroup
 that holds all of the engine's processes. Pages of the device itself are counted apart: they are
 ext4's metadata, and what is dirty of them is in its journal by then. Sectors are the device's, up
-to the end of a sync that follows the pull. Programs lie on a disk of their own, as only so are their
-pages charged to their engine; both disks are read ahead by 128 KiB, the kernel's default.`,
+to the end of a sync that follows the pull. Programs lie on a disk of their own, as only so are
+their pages charged to their engine; both disks are read ahead by 128 KiB, the kernel's default.`,
   runs: 5,
   measure,
 }

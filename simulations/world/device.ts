@@ -190,6 +190,7 @@ export class Device {
           lower: [],
           home: PATHS.container(row.id),
           files: {},
+          folders: [],
           spec: () => ({}),
           terminal: false,
           stdin: false,

@@ -89,6 +89,7 @@ export const plannerLinux = (settings: Settings) =>
           files: sharedNetwork(terms) === null
             ? hostFilesOf(terms, hostnameOf(terms, store), network, settings, textOf)
             : {},
+          folders: terms.volumes,
           spec: (rootfs) => runtimeSpec(inputOf(row, terms), rootfs),
           terminal: terms.terminal,
           stdin: terms.stdin,

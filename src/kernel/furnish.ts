@@ -1,15 +1,17 @@
 import {
   chmodAt, close, createAt, mkdirAt, openDirectoryAt, openInRoot, openRoot, symlinkAt,
 } from "./files.ts"
+import type { Bytes } from "./files.ts"
 
 const DIRECTORY_MODE = 0o755
 const FILE_MODE = 0o755
 
 /**
  * Puts into a mounted root file system what programs look for to see that they are in a container,
- * `/.dockerenv`, and what old ones read mounts from, `/etc/mtab`. What is there already stays.
+ * `/.dockerenv`, what old ones read mounts from, `/etc/mtab`, and these folders, with all above
+ * them. What is there already stays.
  */
-export const furnish = (rootfs: string): void => {
+export const furnish = (rootfs: string, folders: readonly string[]): void => {
   const root = openRoot(rootfs)
   try {
     const file = createAt(root, ".dockerenv")
@@ -17,6 +19,7 @@ export const furnish = (rootfs: string): void => {
       close(file)
       chmodAt(root, ".dockerenv", FILE_MODE)
     }
+    for (const path of folders) makeFolder(root, Buffer.from(path).toString("latin1"))
     mkdirAt(root, "etc", DIRECTORY_MODE)
     const etc = openEtc(root)
     if (etc === null) return
@@ -24,6 +27,19 @@ export const furnish = (rootfs: string): void => {
     close(etc)
   } finally {
     close(root)
+  }
+}
+
+/** Makes a directory where a process in there would find it: links stay inside. */
+const makeFolder = (root: number, path: Bytes): void => {
+  const names = path.split("/").filter((name) => name !== "")
+  for (const [index, name] of names.entries()) {
+    const parent = openInRoot(root, names.slice(0, index).join("/") || ".")
+    try {
+      mkdirAt(parent, name, DIRECTORY_MODE)
+    } finally {
+      close(parent)
+    }
   }
 }
 

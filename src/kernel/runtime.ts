@@ -39,6 +39,8 @@ export interface RunPlan {
    * text as its `cause` becomes the `StartFault`.
    */
   readonly files: Readonly<Record<string, string>>
+  /** Absolute paths in the root file system that shall be directories: made where they are not. */
+  readonly folders: readonly string[]
   readonly spec: (rootfs: {
     readonly path: string
     readonly read: (path: string) => string | null

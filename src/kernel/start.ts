@@ -97,7 +97,7 @@ const prepare = (bundle: Bundle, plan: RunPlan): Prepared => {
   const lower = plan.lower.length > 0 ? plan.lower : [join(bundle.path, "empty")]
   if (plan.lower.length === 0) mkdirSync(lower[0]!, { recursive: true })
   mountOverlay({ lower, upper, work, target: bundle.rootfs })
-  furnish(bundle.rootfs)
+  furnish(bundle.rootfs, plan.folders)
   const spec = plan.spec({
     path: bundle.rootfs,
     read: (path) => readInRoot(bundle.rootfs, path),

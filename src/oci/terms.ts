@@ -42,6 +42,8 @@ export interface Terms {
   /** Bytes of /dev/shm. */
   readonly shmBytes: number
   readonly mounts: readonly MountTerm[]
+  /** Paths that the image or the request calls volumes: directories of the container's own. */
+  readonly volumes: readonly string[]
   readonly resources: Resources
   readonly network: NetworkTerms
   /** `private`, `host` or `container:<id>`; IPC may be `none`, or `shareable`: with others. */

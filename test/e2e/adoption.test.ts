@@ -42,27 +42,34 @@ describe.skipIf(whyNoEngine() !== null)("containers outlive their daemon", () =>
     await corner?.[Symbol.asyncDispose]()
   })
 
-  test.each(["kill", "stop"] as const)("a daemon's %s: it goes on, its log is whole", async (how) => {
-    const name = `counts-${how}`
-    await run(name, "", `i=0; while ! test -e /s/${name}-go; do echo $i; echo x >> /s/${name}; ` +
-      "i=$((i+1)); sleep 0.02; done; echo end; exit 7")
-    await until(() => isIn(name))
-    const pid = await inspect(name, "{{.State.Pid}}")
-    await engine[how]()
-    const lines = () => readFileSync(join(shared, name), "utf8").split("\n").length
-    const before = lines()
-    await until(() => lines() > before + 20) // nobody watches, and it goes on
-    await start()
-    expect(await inspect(name, "{{.State.Status}} {{.State.Pid}}")).toBe(`running ${pid}`)
-    const waiting = engine.done(["wait", name])
-    const following = engine.done(["logs", "-f", name])
-    put(`${name}-go`)
-    expect(await waiting).toBe("7\n")
-    const said = (await following).trim().split("\n")
-    expect(said.pop()).toBe("end")
-    expect(said).toEqual(said.map((_, at) => String(at)))
-    expect(await engine.done(["logs", name])).toBe([...said, "end", ""].join("\n"))
-  })
+  test.each(["kill", "stop"] as const)(
+    "a daemon's %s: it goes on, its log is whole",
+    async (how) => {
+      const name = `counts-${how}`
+      await run(
+        name,
+        "",
+        `i=0; while ! test -e /s/${name}-go; do echo $i; echo x >> /s/${name}; ` +
+          "i=$((i+1)); sleep 0.02; done; echo end; exit 7",
+      )
+      await until(() => isIn(name))
+      const pid = await inspect(name, "{{.State.Pid}}")
+      await engine[how]()
+      const lines = () => readFileSync(join(shared, name), "utf8").split("\n").length
+      const before = lines()
+      await until(() => lines() > before + 20) // nobody watches, and it goes on
+      await start()
+      expect(await inspect(name, "{{.State.Status}} {{.State.Pid}}")).toBe(`running ${pid}`)
+      const waiting = engine.done(["wait", name])
+      const following = engine.done(["logs", "-f", name])
+      put(`${name}-go`)
+      expect(await waiting).toBe("7\n")
+      const said = (await following).trim().split("\n")
+      expect(said.pop()).toBe("end")
+      expect(said).toEqual(said.map((_, at) => String(at)))
+      expect(await engine.done(["logs", name])).toBe([...said, "end", ""].join("\n"))
+    },
+  )
 
   test("what ended while it was away: the code, the last words, the removal", async () => {
     const script = (name: string, code: number) =>
@@ -70,7 +77,11 @@ describe.skipIf(whyNoEngine() !== null)("containers outlive their daemon", () =>
     const names = ["plain", "removed", "again", "failing"]
     await run("plain", "", script("plain", 7))
     await run("removed", "--rm", script("removed", 0))
-    await run("again", "--restart always", `test -e /s/away && touch /s/came; ${script("again", 3)}`)
+    await run(
+      "again",
+      "--restart always",
+      `test -e /s/away && touch /s/came; ${script("again", 3)}`,
+    )
     await run("failing", "--restart on-failure:1", script("failing", 9))
     await until(() => names.every(isIn))
     const pids = await Promise.all(names.map((name) => inspect(name, "{{.State.Pid}}")))
@@ -118,7 +129,11 @@ describe.skipIf(whyNoEngine() !== null)("containers outlive their daemon", () =>
   })
 
   test("it can be stopped, paused and limited by a daemon that has not started it", async () => {
-    await run("mine", "--memory 32m --memory-swap 64m", "trap 'exit 4' TERM; while :; do sleep 0.02; done")
+    await run(
+      "mine",
+      "--memory 32m --memory-swap 64m",
+      "trap 'exit 4' TERM; while :; do sleep 0.02; done",
+    )
     await engine.kill()
     await start()
     await engine.done(["pause", "mine"])

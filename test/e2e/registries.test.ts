@@ -11,7 +11,7 @@ import {
 import { compress, tarOf } from "../../simulations/images/layer.ts"
 import { push, pushList } from "../../simulations/images/push.ts"
 import { audit } from "../../simulations/powercut/audit.ts"
-import { verifyImages } from "../../simulations/powercut/scenario.ts"
+import { verifyImages } from "../../simulations/powercut/verify.ts"
 import { BadLink } from "../../simulations/world/bad-link.ts"
 import { MEDIA } from "../../src/oci/manifest.ts"
 import { call } from "../api/tools.ts"

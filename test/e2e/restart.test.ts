@@ -89,7 +89,7 @@ describe.skipIf(whyNoEngine() !== null)("restart policies, on a running engine",
   test("a policy can be given later, and taken back", async () => {
     await run("later", "no", "read x", "-i")
     await engine.done(["update", "--restart", "always", "later"])
-    const pid = async () => Number((await engine.done(["inspect", "-f", "{{.State.Pid}}", "later"])))
+    const pid = async () => Number(await engine.done(["inspect", "-f", "{{.State.Pid}}", "later"]))
     process.kill(await pid(), "SIGKILL")
     await until(async () => (await state("later")) === "running 0 1")
     await engine.done(["update", "--restart", "no", "later"])

@@ -15,7 +15,9 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(top, { recursive: true }))
 
-const mmap = bind("void *mmap(void *at, size_t length, int protection, int flags, int fd, long offset)")
+const mmap = bind(
+  "void *mmap(void *at, size_t length, int protection, int flags, int fd, long offset)",
+)
 const [PROT_READ, PROT_WRITE, MAP_PRIVATE] = [1, 2, 2]
 
 /** Maps a file of our own and reads all of it, so that it is in memory. */

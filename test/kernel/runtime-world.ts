@@ -69,6 +69,7 @@ export const makeLinuxWorld = (runtime: "crun" | "runc"): LinuxWorld => {
     lower: [lower],
     home: join(root, "containers", id),
     files: { hostname: `${id}\n` },
+    folders: [],
     spec: ({ path }) =>
       specOf(path, { args, cgroup: join(cgroupParent, id), terminal: false, ...options }),
     terminal: false,

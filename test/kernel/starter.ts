@@ -16,6 +16,7 @@ await Effect.runPromise(
       lower: [lower],
       home,
       files: {},
+      folders: [],
       spec: ({ path }) => specOf(path, { args: ["sleep", "1000"], cgroup, terminal: false }),
       terminal: false,
       stdin: false,

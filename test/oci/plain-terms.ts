@@ -48,6 +48,7 @@ export const terms: Terms = {
   oomScoreAdj: 0,
   shmBytes: 64 * 1024 * 1024,
   mounts: [],
+  volumes: [],
   resources,
   network: {
     mode: "none",

@@ -81,6 +81,7 @@ const simWorld = (seed: number): SimWorld => {
       lower: [],
       home: `/data/containers/${id}`,
       files: {},
+      folders: [],
       spec: () => ({
         process: { args: argsOf(program) },
         linux: { resources: { memory: program.does === "hog" ? { limit: 16 * MIB } : {} } },

@@ -84,7 +84,7 @@ export function agree(
     NetworkingConfig: networking,
   }
   const mounts = mountsOf(given.Config, given.HostConfig)
-  const terms = termsOf(given, args, mounts.terms, resolve, defaults)
+  const terms = termsOf(given, args, mounts, resolve, defaults)
   return { terms, given: pinned(given, terms), warnings: warningsOf(given, host, mounts.volumes) }
 }
 
@@ -150,7 +150,7 @@ function withoutVain(host: HostConfig, { weighsBlockIo }: Defaults): HostConfig 
 function termsOf(
   { Config: config, HostConfig: host }: Given,
   args: readonly string[],
-  mounts: Terms["mounts"],
+  mounts: ReturnType<typeof mountsOf>,
   resolve: Resolve,
   defaults: Defaults,
 ): Terms {
@@ -186,7 +186,8 @@ function termsOf(
     sysctls: host.Sysctls ?? {},
     oomScoreAdj: host.OomScoreAdj ?? 0,
     shmBytes: host.ShmSize ?? defaults.shmBytes,
-    mounts,
+    mounts: mounts.terms,
+    volumes: mounts.volumes,
     resources: limitsOf(host),
     network: {
       mode: network,
