@@ -33,7 +33,7 @@ export const pullFirst = async (telling: Telling, { client, type }: Terminal): P
 
 /** The second version, until the power fails. */
 export const pullSecond = async (telling: Telling, terminal: Terminal): Promise<void> => {
-  const { stage, screen, facts } = telling
+  const { stage, screen, facts, signal } = telling
   const { link, repository, registry } = stage
   const need = needed(stage)
   facts.rate = Math.min(RATE, (1000 * need) / LEAST_MS)
@@ -50,6 +50,7 @@ export const pullSecond = async (telling: Telling, terminal: Terminal): Promise<
     await sleep(20)
   }
   if (ended) {
+    signal.throwIfAborted()
     terminal.show(await pulling)
     throw new Error("the pull has ended before the power could be cut")
   }
