@@ -1,7 +1,8 @@
 import * as Effect from "effect/Effect"
 import { containerOf } from "./containers.ts"
 import { notFound, notYet } from "./faults.ts"
-import { type Call, type Method, route } from "./route.ts"
+import { queryFilters } from "./query.ts"
+import { attempt, type Call, type Method, route } from "./route.ts"
 import { json } from "./stream.ts"
 
 /** What is still to come, and how a person would call it. */
@@ -17,7 +18,6 @@ const MISSING: readonly (readonly [Method, string, string])[] = [
   ["POST", "/grpc", "building an image (BuildKit)"],
   ["POST", "/networks/create", "making a network"],
   ["POST", "/volumes/create", "making a volume"],
-  ["POST", "/volumes/prune", "making and removing volumes"],
 ]
 
 /** The same of one container, which must at least be there. */
@@ -41,12 +41,23 @@ const commit = (call: Call) =>
 const noVolume = ({ params }: Call) =>
   Effect.fail(notFound(`get ${params["name"]}: no such volume`))
 
+/** What there are none of, whatever is looked for: but only by filters that Docker knows. */
+const noneOf = (filters: readonly string[], none: object) => (call: Call) =>
+  Effect.map(attempt(() => queryFilters(call.query, filters)), () => json(none))
+
 /** Routes that answer 501 and say what is missing; volumes can be looked for: there are none. */
 export const missingRoutes = [
   ...MISSING.map(([method, path, what]) => route(method, path, () => Effect.fail(notYet(what)))),
   ...MISSING_OF_ONE.map(([method, path, what]) => route(method, path, ofOne(what))),
   route("POST", "/commit", commit),
-  route("GET", "/volumes", () => Effect.succeed(json({ Volumes: [], Warnings: null }))),
+  route("GET", "/volumes", noneOf(["dangling", "driver", "label", "name"], {
+    Volumes: [],
+    Warnings: null,
+  })),
+  route("POST", "/volumes/prune", noneOf(["all", "label", "label!"], {
+    VolumesDeleted: null,
+    SpaceReclaimed: 0,
+  })),
   route("GET", "/volumes/{name}", noVolume),
   route("DELETE", "/volumes/{name}", noVolume),
 ]

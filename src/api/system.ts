@@ -97,7 +97,11 @@ const FIXED = {
   HttpProxy: "",
   HttpsProxy: "",
   NoProxy: "",
-  Runtimes: { runc: { path: "runc" }, crun: { path: "crun" } },
+  Runtimes: {
+    runc: { path: "runc" },
+    "io.containerd.runc.v2": { path: "runc" },
+    "io.containerd.runtime.v1.linux": { path: "runc" },
+  },
   Swarm: {
     NodeID: "",
     NodeAddr: "",

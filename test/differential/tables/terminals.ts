@@ -1,7 +1,7 @@
 import { type Row, row } from "../row.ts"
 
 /** What is typed is shown, too, before the prompt or behind it: only lines that begin so count. */
-const ANSWERS = { mask: [/^(?!=).*(\n|$)/gm, /(<masked>)+/g] }
+const ANSWERS = { mask: [/^(?!=).*(\n|$)/gm, /(<masked>[\r\n]*)+/g] }
 
 /** Standing at a container's terminal. */
 export const terminals: readonly Row[] = [
