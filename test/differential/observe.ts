@@ -1,9 +1,8 @@
-import { spawn } from "node:child_process"
-import { once } from "node:events"
 import { setTimeout as sleep } from "node:timers/promises"
 import { docker } from "../../simulations/bench/engines/docker.ts"
 import type { Daemon } from "../../simulations/bench/engines/engine.ts"
 import { call } from "../api/tools.ts"
+import { onTerminal } from "../e2e/terminal.ts"
 import { maskValue, type Own } from "./mask.ts"
 import { type Request, requestIn, type Row, type Step, type Typed, wordsOf } from "./row.ts"
 
@@ -37,25 +36,10 @@ const parsed = (text: string): unknown => {
   return text
 }
 
-const typedAt = async (socket: string, { cue, keys }: Typed, words: readonly string[]) => {
-  const line = ["docker", "-H", `unix://${socket}`, ...words].map((word) => `'${word}'`).join(" ")
-  const terminal = spawn("script", ["-qec", `stty rows 33 cols 77; ${line}`, "/dev/null"], {
-    env: { ...process.env, DOCKER_API_VERSION: "1.41", DOCKER_CONFIG: "/nonexistent" },
-  })
-  const ended = once(terminal, "exit") as Promise<[number]>
-  let shown = ""
-  let waiting = true
-  const type = (): void => {
-    if (!waiting || !shown.includes(cue)) return
-    waiting = false
-    terminal.stdin.write(keys)
-  }
-  terminal.stdout.setEncoding("utf8").on("data", (text: string) => {
-    shown += text
-    type()
-  })
-  type()
-  const [code] = await ended
+const typedAt = async (socket: string, typed: Typed, words: readonly string[]) => {
+  const env = { ...process.env, DOCKER_API_VERSION: "1.41", DOCKER_CONFIG: "/nonexistent" }
+  const line = ["docker", "-H", `unix://${socket}`, ...words]
+  const { code, shown } = await onTerminal(line, typed, env)
   return { code, stdout: shown.replaceAll("\r\n", "\n"), stderr: "" }
 }
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import {
   BALENA, BUSYBOX_ARCHIVE, openCorner, whyNoEngine, type Corner, type Engine,
 } from "./engine.ts"
+import { onTerminal } from "./terminal.ts"
 
 /** What a shell in a container shows when it waits. */
 const PROMPT = "/ # "
@@ -20,25 +21,8 @@ describe.skipIf(whyNoEngine() !== null)("balena, against a running engine", () =
   }
   const run = (...words: string[]) => balena("run", "--network", "none", ...words)
   /** The same on a terminal of its own; the keys are typed once `cue` is to be read there. */
-  const typed = async (words: readonly string[], cue: string, keys: string) => {
-    const line = [BALENA, ...host(), ...words].map((word) => `'${word}'`).join(" ")
-    const terminal = spawn("script", ["-qec", `stty rows 33 cols 77; ${line}`, "/dev/null"])
-    const ended = once(terminal, "exit") as Promise<[number]>
-    let shown = ""
-    let waiting = true
-    const type = () => {
-      if (!waiting || !shown.includes(cue)) return
-      waiting = false
-      terminal.stdin.write(keys)
-    }
-    terminal.stdout.setEncoding("utf8").on("data", (text: string) => {
-      shown += text
-      type()
-    })
-    type()
-    const [code] = await ended
-    return { code, shown }
-  }
+  const typed = (words: readonly string[], cue: string, keys: string) =>
+    onTerminal([BALENA, ...host(), ...words], { cue, keys })
 
   beforeAll(async () => {
     corner = await openCorner()
