@@ -35,11 +35,11 @@ export const attrition = (seed: number, faultsMost: number, broken: Broken = {})
   while (run.faults + device.weather.injected < faultsMost) {
     storm(device)
     for (let round = time.between(1, 8); round > 0; round--) {
+      fill(device)
       for (let requests = time.between(0, 5); requests > 0; requests--) fleet.act()
       time.run(time.between(1, 300))
       checkSafety(device, promises)
-      misfortune(device, run)
-      checkSafety(device, promises)
+      if (misfortune(device, run)) checkSafety(device, promises)
     }
     heal(device)
     checkSafety(device, promises)
@@ -53,17 +53,26 @@ export const attrition = (seed: number, faultsMost: number, broken: Broken = {})
   }
 }
 
-const storm = ({ weather, time, database }: Device): void => {
+const storm = ({ weather, time }: Device): void => {
   weather.flaky = time.random() * 0.2
   weather.broken = time.random() * 0.02
   weather.stubborn = time.random() * 0.1
-  if (time.chance(0.2)) database.room = time.between(0, 30)
 }
 
-const misfortune = (device: Device, run: { faults: number; cuts: number; kills: number }): void => {
+/** Somebody else fills the disk, and somebody makes room again. */
+const fill = ({ time, database }: Device): void => {
+  if (database.room === Infinity) {
+    if (time.chance(0.1)) database.room = time.between(0, 30)
+  } else if (time.chance(0.5)) database.room = Infinity
+}
+
+/** Mostly something happens: answers whether it did. */
+const misfortune = (
+  device: Device, run: { faults: number; cuts: number; kills: number },
+): boolean => {
   const { time } = device
   const dice = time.random()
-  if (dice > 0.7) return
+  if (dice > 0.7) return false
   run.faults++
   if (dice < 0.3) {
     run.cuts++
@@ -73,10 +82,11 @@ const misfortune = (device: Device, run: { faults: number; cuts: number; kills: 
     device.kill()
   } else {
     time.wallSkewMs += time.between(-100_000_000, 100_000_000)
-    return
+    return true
   }
   device.start()
   if (time.chance(0.7)) awaitUp(device) // else the next one comes before it is up
+  return true
 }
 
 const awaitUp = (device: Device): void => {

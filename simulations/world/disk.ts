@@ -20,9 +20,7 @@ export interface Broken {
 }
 
 /** What SQLite throws where its file cannot grow. */
-class NoRoom extends Error {
-  readonly code = "SQLITE_FULL"
-}
+const NO_ROOM = Object.assign(new Error("no room"), { code: "SQLITE_FULL" })
 
 /**
  * SQLite on a simulated disk: real SQL over memory. An outer transaction is the prefix that the
@@ -50,7 +48,7 @@ export class SimDatabase extends Database {
     super.run(`SAVEPOINT commit_${this.#stacked}`)
   }
   override commit(): void {
-    if (this.room < 1) throw new NoRoom("no room")
+    if (this.room < 1) throw NO_ROOM
     this.room--
   }
   override rollback(): void {

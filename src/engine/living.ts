@@ -53,9 +53,16 @@ export class Shadowed<K, V> {
 
 export const definitionOf = (address: Address): Definition => CATALOG[nounOf(address)]
 
-/** A machine that has not been asked anything yet. */
-export const newborn = (definition: Definition): AnyMachineSnapshot =>
-  initialTransition(definition.machine)[0] as AnyMachineSnapshot
+const newborns = new Map<Definition, AnyMachineSnapshot>()
+
+/** A machine that has not been asked anything yet: one snapshot serves all, as none is changed. */
+export const newborn = (definition: Definition): AnyMachineSnapshot => {
+  const known = newborns.get(definition)
+  if (known !== undefined) return known
+  const made = initialTransition(definition.machine)[0] as AnyMachineSnapshot
+  newborns.set(definition, made)
+  return made
+}
 
 /** A snapshot as JSON, whole. */
 export const freeze = (definition: Definition, snapshot: AnyMachineSnapshot): string =>
