@@ -5,7 +5,7 @@ import {
   blobPath, savedImageManifest, savedIndex, savedLayout, savedManifest, savedRepositories,
 } from "../oci/saved.ts"
 import { LayerDamaged } from "./damage.ts"
-import { tarPadding, ustarHeader } from "./ustar.ts"
+import { tarPadding, ustarHeader } from "../oci/ustar.ts"
 
 /** A layer to be saved: its tar, whose size and digest are known. */
 export interface LayerToSave {

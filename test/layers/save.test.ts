@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest"
 import { LayerDamaged } from "../../src/layers/damage.ts"
 import { saveArchive, saveStream } from "../../src/layers/save.ts"
 import type { ImageToSave, LayerToSave } from "../../src/layers/save.ts"
-import { ustarHeader } from "../../src/layers/ustar.ts"
+import { ustarHeader } from "../../src/oci/ustar.ts"
 
 const digest = (bytes: Uint8Array) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`
 

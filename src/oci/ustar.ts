@@ -3,11 +3,13 @@
  * regular file or a directory of root's, at the beginning of time: what is saved twice is the same
  * twice. `name` at most 100 bytes of ASCII.
  */
-export function ustarHeader(name: string, size: number, directory = false): Buffer {
+export function ustarHeader(
+  name: string, size: number, directory = false, mode = directory ? 0o755 : 0o644,
+): Buffer {
   if (name.length > 100) throw new Error(`tar: ${name} is too long`)
   const block = Buffer.alloc(512)
   block.write(name, 0, "latin1")
-  octal(block, directory ? 0o755 : 0o644, 100, 8)
+  octal(block, mode, 100, 8)
   octal(block, 0, 108, 8)
   octal(block, 0, 116, 8)
   if (size < 8 ** 11) octal(block, size, 124, 12)
