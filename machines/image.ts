@@ -47,7 +47,7 @@ const wantEach = (layers: readonly Needed[]): { messages: Message[] } => ({
 })
 
 /** Reasons after which a pull that is taken up again will not get what it began. */
-const HOPELESS = ["notFound", "unsupported", "noSpace"]
+const HOPELESS = ["notFound", "unsupported", "noSpace", "noBase"]
 
 const { createMachine } = setup({
   types: { context: {} as Memory, events: {} as ImageEvent, tags: {} as "settled" },

@@ -8,6 +8,7 @@ import { listenersOf } from "./daemon/listeners.ts"
 import { logging } from "./daemon/logging.ts"
 import { type Live, reloading, untilSignalled, watchdog } from "./daemon/service.ts"
 import { openStore } from "./daemon/store.ts"
+import { Bases, basesOf } from "./engine/bases.ts"
 import { bootEngine, shutdown } from "./engine/boot.ts"
 import { defaultsOf } from "./engine/defaults.ts"
 import { Events } from "./engine/events.ts"
@@ -73,6 +74,7 @@ const world = (
     Layer.sync(Keyring, () => new Map()),
     Layer.sync(Watchers, () => new Map()),
     Layer.sync(ProgressBoard, () => new ProgressBody()),
+    Layer.succeed(Bases, basesOf(store, settings.deltaDataRoot)),
     Layer.succeed(Registries, registriesOf(() => live.settings)),
     (program.wal ?? Wal.bodyLinux)(`${dataRoot}/engine.db`),
     Directories.bodyLinux,

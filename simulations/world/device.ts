@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
+import { Bases, basesOf } from "../../src/engine/bases.ts"
 import { bootEngine } from "../../src/engine/boot.ts"
 import type { Hands, Order } from "../../src/engine/hand.ts"
 import { Keyring } from "../../src/engine/keyring.ts"
@@ -31,6 +32,7 @@ import { simRuntime } from "./runtime.ts"
 import { Life, type Time } from "./time.ts"
 
 export type Services =
+  | Bases
   | Store | Paths | Keyring | Watchers | ProgressBoard | Registries | Wal | Ballast | Directories
   | Carrier | Runtime | Planner | Networks | Loop
 
@@ -164,6 +166,7 @@ export class Device {
     const doors = Layer.mergeAll(
       Layer.succeed(Store, store),
       Layer.succeed(Paths, PATHS),
+      Layer.succeed(Bases, basesOf(store, "")),
       Layer.sync(Keyring, () => new Map()),
       Layer.sync(Watchers, () => new Map()),
       Layer.sync(ProgressBoard, () => new ProgressBody()),

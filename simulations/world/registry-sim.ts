@@ -68,6 +68,7 @@ export class SimRegistry {
       manifest,
       config,
       layers,
+      delta: null,
     }
     const image = { reference: `${HOST}/${repository}:${tag}`, resolved }
     this.images.push(image)

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { Errno } from "../kernel/libc.ts"
 import { digestOf, splitDigest } from "../oci/digest.ts"
-import { type ImageConfig, parseImageConfig } from "../oci/image-config.ts"
+import { LAYERS_MISMATCH } from "../oci/image-config.ts"
 import {
   checkImage, chooseManifest, type Descriptor, type ImageManifest, type Manifest,
   type ManifestFault, MEDIA, parseManifest,
@@ -14,6 +14,7 @@ import {
 } from "../oci/saved.ts"
 import { ArchiveFiles, damaged } from "./archive-files.ts"
 import { type Archived, PullFault } from "./carrier.ts"
+import { type Target, targetOf } from "./target.ts"
 
 /** As registries limit manifests, too. */
 const MANIFEST_MAX = 4 << 20
@@ -79,26 +80,26 @@ function archived(
   files: ArchiveFiles, imageId: string, config: Uint8Array, tags: readonly string[],
   places: readonly { readonly offset: number; readonly size: number }[],
 ): Archived {
-  const { diffIds } = checkedConfig(config)
+  const { diffIds, delta, ...target } = checked(config)
   if (diffIds.length !== places.length) {
-    throw damaged("invalid manifest, layers length mismatch: " +
+    throw damaged(delta !== null ? LAYERS_MISMATCH : "invalid manifest, layers length mismatch: " +
       `expected ${places.length}, got ${diffIds.length}`)
   }
   const layers = diffIds.map((diffId, n) =>
     ({ diffId, source: { kind: "archive" as const, path: files.path, ...placeOf(places[n]!) } }))
-  return { imageId, config, tags, layers }
+  return { imageId: delta === null ? imageId : digestOf(target.config), config: target.config, tags,
+    layers, delta }
 }
 
 const placeOf = ({ offset, size }: { readonly offset: number; readonly size: number }) =>
   ({ offset, size })
 
-function checkedConfig(bytes: Uint8Array): ImageConfig {
-  const config = parseImageConfig(bytes)
-  if (Result.isFailure(config)) throw damaged(config.failure.cause)
-  const { os } = config.success
-  // A delta's configuration says neither operating system nor architecture.
+function checked(config: Uint8Array): Target {
+  const target = targetOf(config)
+  if (Result.isFailure(target)) throw target.failure
+  const { os } = target.success
   if (os !== "" && os !== "linux") throw unsupported(`cannot load ${os} image on linux`)
-  return config.success
+  return target.success
 }
 
 function canonicalTag(text: string): string {

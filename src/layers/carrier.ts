@@ -36,6 +36,14 @@ export interface Resolved {
   readonly manifest: Uint8Array
   readonly config: Uint8Array
   readonly layers: readonly { readonly diffId: string; readonly source: Source }[]
+  /** The name stands for a delta; all of the above is of the image that it makes. */
+  readonly delta: DeltaOf | null
+}
+
+/** What a delta image is, beside what it makes: its own ID, and the ID of its base image. */
+export interface DeltaOf {
+  readonly imageId: string
+  readonly base: string
 }
 
 /** One image found in a `docker save` archive (either layout). */
@@ -44,6 +52,7 @@ export interface Archived {
   readonly config: Uint8Array
   readonly tags: readonly string[]
   readonly layers: readonly { readonly diffId: string; readonly source: Source }[]
+  readonly delta: DeltaOf | null
 }
 
 export interface FetchJob {
@@ -56,6 +65,8 @@ export interface FetchJob {
   readonly directory: string
   readonly source: Source
   readonly access: Access | null
+  /** Directories of a delta's base, lowest first; null: the source has the layer itself. */
+  readonly base: readonly string[] | null
   /** The last durable checkpoint's state; null: start over (the directory is emptied first). */
   readonly checkpoint: Uint8Array | null
 }
@@ -94,6 +105,7 @@ export class PullFault extends Schema.TaggedError<PullFault>()("PullFault", {
     "noSpace",
     "unsupported", // a media type or platform that we do not have
     "lost", // the child died; the job can be begun again from its checkpoint
+    "noBase", // a delta's base image is not here, or damaged
     "local", // the disk or the kernel refused
   ]),
   cause: Schema.String,

@@ -1,3 +1,4 @@
+import type { ApplyState } from "../delta/apply.ts"
 import type { InflateState } from "../kernel/inflate.ts"
 import type { GzipState } from "./gzip.ts"
 
@@ -13,6 +14,8 @@ export interface DecompressState {
   readonly inflate?: InflateState
   /** zstd: output since the frame's start, which a resume produces again and drops. */
   readonly skip?: number
+  /** A delta's: how far it is applied, and what is decompressed and not yet (in base 64). */
+  readonly delta?: { readonly apply: ApplyState; readonly rest: string }
 }
 
 /**
@@ -33,6 +36,8 @@ export interface Decompressor {
    */
   readonly anchored: boolean
   readonly atAnchor?: boolean
+  /** Is there more to be made of the input already taken? Then `push` does that, and uses none. */
+  readonly owing?: boolean
   /** The input ends here; an end in the middle of something is an error. */
   end(): void
   state(): DecompressState

@@ -1,4 +1,6 @@
+import type { Base } from "../delta/base.ts"
 import { close, makeAt, openAt, openBeneath, readAt, truncate, writeAt } from "../kernel/files.ts"
+import { LAYERS_MISMATCH } from "../oci/image-config.ts"
 import { Sha256 } from "../kernel/digest.ts"
 import { flushCalls, fsyncOrders } from "../kernel/flush.ts"
 import type { FlushCalls } from "../kernel/flush.ts"
@@ -14,6 +16,7 @@ import type { Decompressor, DecompressState } from "./decompressor.ts"
 import { Entries } from "./entries.ts"
 import { damaged, faultOf } from "./faults.ts"
 import { IndexReader, IndexWriter } from "./index.ts"
+import { Patched } from "./patched.ts"
 import { restore } from "./resume.ts"
 import type { LayerFiles } from "./resume.ts"
 import { TarReader } from "./tar.ts"
@@ -28,6 +31,8 @@ export interface ExtractionOptions {
   readonly bottom: boolean
   /** Digest of what will be written to `write`, and its length; null: not known (archives). */
   readonly blob: { readonly digest: string; readonly size: number } | null
+  /** What the blob is a delta against; null: the blob is the layer itself. */
+  readonly base?: Base | null
   /** State of the last durable checkpoint; null: start over, whatever the directory holds. */
   readonly checkpoint: Uint8Array | null
   /** How bytes become durable; a test records it. */
@@ -39,6 +44,8 @@ export interface ExtractionOptions {
  * one.
  */
 const OUT_BYTES = 128 << 10
+/** So much of the tar at once: a delta can make gigabytes of a few bytes. */
+const MADE_BYTES = 8 << 20
 
 /**
  * One layer on its way to the disk: compressed bytes in, `<directory>/{diff,shadow,index}` out,
@@ -129,6 +136,11 @@ export class Extraction {
     return this.#stopping && this.#atBoundary
   }
 
+  /** Is there more to be made of what has been taken? Then `write`, with nothing if need be. */
+  get owing(): boolean {
+    return this.#decompressor?.owing === true
+  }
+
   get #atBoundary(): boolean {
     return this.#decompressor === null ? this.#head.length === 0 : this.#decompressor.boundary
   }
@@ -143,13 +155,15 @@ export class Extraction {
 
   /**
    * Takes bytes of the blob, from `from` to `to`; answers how many it used: all, unless it was
-   * asked to stop and did. `bytes` can be used again at once.
+   * asked to stop and did, or has made so much of them that it comes up for air. `bytes` can be
+   * used again at once.
    */
   write(bytes: Buffer, from = 0, to = bytes.length): number {
     try {
       let at = from
       this.#settled = false
-      while (at < to && !this.stopped) {
+      const airless = this.#tar.position + MADE_BYTES
+      while ((at < to || this.owing) && !this.stopped && this.#tar.position < airless) {
         if (this.#decompressor === null) at = this.#sniff(bytes, at, to)
         else at += this.#push(this.#decompressor, bytes, at, to, this.#stopping)
       }
@@ -250,10 +264,14 @@ export class Extraction {
   }
 
   #open(state: DecompressState): Decompressor {
-    const made = decompressor(state, (out, from, to) => {
+    const sink = (out: Buffer, from: number, to: number): void => {
       this.#tarHash.update(out, from, to)
       this.#tar.write(out, from, to)
-    }, OUT_BYTES)
+    }
+    const { base = null } = this.#options
+    const made = base === null
+      ? decompressor(state, sink, OUT_BYTES)
+      : new Patched(base, state, sink, OUT_BYTES)
     this.#decompressor = made
     return made
   }
@@ -282,8 +300,11 @@ export class Extraction {
   #compare(what: string, expected: string, hash: Sha256): void {
     const digest = `sha256:${hash.digest().toString("hex")}`
     if (digest === expected) return
+    const found = `the layer's ${what} is ${digest}, not ${expected}`
+    // Where a delta's own bytes are right, it is not one of these two images.
+    const isDelta = what === "tar" && (this.#options.base ?? null) !== null
     throw new PullFault({
-      reason: "digestMismatch", cause: `the layer's ${what} is ${digest}, not ${expected}`,
+      reason: "digestMismatch", cause: isDelta ? `${LAYERS_MISMATCH}: ${found}` : found,
     })
   }
 

@@ -1,3 +1,5 @@
+import { DeltaError } from "../delta/base.ts"
+import { LayerDamaged } from "./damage.ts"
 import { UnknownCompression, DecompressError } from "./decompressor.ts"
 import { PullFault } from "./carrier.ts"
 import { TarError } from "./tar-header.ts"
@@ -23,6 +25,12 @@ export const faultOf = (error: unknown, during: string): PullFault => {
   if (error instanceof PullFault) return error
   if (error instanceof TarError) return damaged(`the layer's tar has ${error.message}`)
   if (error instanceof DecompressError) return damaged(`the layer is ${error.message}`)
+  if (error instanceof DeltaError) {
+    return damaged(`failed to register layer: applying delta: ${error.message}`)
+  }
+  if (error instanceof LayerDamaged) {
+    return new PullFault({ reason: "noBase", cause: `the delta's base image: ${error.message}` })
+  }
   if (error instanceof UnknownCompression) {
     return new PullFault({
       reason: "unsupported",

@@ -1,9 +1,11 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { Base } from "../delta/base.ts"
 import { closeFile, openFile, readQuietly } from "../kernel/readers.ts"
 import { readBlob } from "../registry/blob.ts"
 import type { Registry } from "../registry/registry.ts"
 import type { Backoff } from "../registry/retry.ts"
+import { BaseImage } from "./base.ts"
 import { type Budget, type Member, steadyMs } from "./budget.ts"
 import { type Fetched, PullFault } from "./carrier.ts"
 import { Extraction } from "./extract.ts"
@@ -76,13 +78,15 @@ const about = (fault: PullFault, digest: string): PullFault => {
 
 const attempt = Effect.fnUntraced(function*(job: FetchMessage, tools: FetchTools) {
   const { id, source } = job
-  const extraction = yield* Effect.acquireRelease(
-    extracting(() => open(job)),
-    (extraction) => Effect.sync(() => extraction.close()),
-  )
-  const next = yield* source.kind === "registry"
-    ? blobFrom(job, source, extraction.blobOffset, tools)
-    : regionFrom(source, extraction.blobOffset)
+  const base = job.base === null ? null : yield* opened(() => new BaseImage(job.base!))
+  const twin = yield* extracting(() => base?.layer(job.diffId) ?? null)
+  const extraction = yield* opened(() => open(job, base, twin !== null))
+  const from = extraction.blobOffset
+  const next = yield* twin !== null
+    ? Effect.succeed(pieces(twin, from, "the base image"))
+    : source.kind === "registry"
+    ? blobFrom(job, source, from, tools)
+    : regionFrom(source, from)
   const member: FetchMember = {
     id,
     extraction,
@@ -93,17 +97,26 @@ const attempt = Effect.fnUntraced(function*(job: FetchMessage, tools: FetchTools
     Effect.sync(() => tools.budget.join(member)),
     () => Effect.sync(() => tools.budget.leave(id, false)),
   )
-  yield* pour(next, member, source.size, tools)
+  yield* pour(next, member, twin?.size ?? source.size, tools)
   const fetched = yield* extracting(() => extraction.finish())
   tools.budget.leave(id, true)
   tools.progress(source.size, source.size)
   return fetched
 })
 
-const open = ({ directory, diffId, bottom, checkpoint, source }: FetchMessage): Extraction => {
+/** `copied`: the base has this very layer, and what comes is its tar. */
+const open = (
+  { directory, diffId, bottom, checkpoint, source }: FetchMessage,
+  base: Base | null,
+  copied: boolean,
+): Extraction => {
+  if (copied) return new Extraction({ directory, diffId, bottom, checkpoint, blob: null })
   const blob = source.kind === "registry" ? { digest: source.digest, size: source.size } : null
-  return new Extraction({ directory, diffId, bottom, checkpoint, blob })
+  return new Extraction({ directory, diffId, bottom, checkpoint, blob, base })
 }
+
+const opened = <A extends { readonly close: () => void }>(make: () => A) =>
+  Effect.acquireRelease(extracting(make), (made) => Effect.sync(() => made.close()))
 
 /** Everything that extraction throws is a fault already. */
 const extracting = <A>(work: () => A): Effect.Effect<A, PullFault> =>
@@ -114,27 +127,36 @@ type Next = Effect.Effect<Uint8Array | null, PullFault>
 /** Feeds the blob's bytes to the extraction, stopping where a checkpoint of all fetches is due. */
 const pour = Effect.fnUntraced(
   function*(next: Next, member: FetchMember, total: number, tools: FetchTools) {
-    const { id, extraction } = member
+    const { extraction } = member
     const { budget } = tools
     let reportedMs = 0
     for (;;) {
       yield* budget.room
       const piece = yield* next
-      if (piece === null) return
+      if (piece === null) break
       const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.length)
-      for (let at = 0; at < bytes.length;) {
-        at += yield* extracting(() => extraction.write(bytes, at))
-        if (extraction.stopped) yield* park(budget, id)
-      }
+      yield* swallow(bytes, member, budget)
       tools.received(bytes.length)
-      if ((yield* budget.due(id, bytes.length)) && extraction.stopAtBoundary()) {
-        yield* park(budget, id)
-      }
       const nowMs = yield* steadyMs
       if (nowMs - reportedMs < PROGRESS_MS) continue
       reportedMs = nowMs
       tools.progress(extraction.blobOffset, total)
     }
+    if (extraction.owing) yield* swallow(Buffer.alloc(0), member, budget)
+  },
+)
+
+/** Has all of these bytes extracted, and all that is to be made of them. */
+const swallow = Effect.fnUntraced(
+  function*(bytes: Buffer, { id, extraction }: FetchMember, budget: Budget<FetchMember>) {
+    let at = 0
+    do {
+      const used = yield* extracting(() => extraction.write(bytes, at))
+      at += used
+      const isDue = yield* budget.due(id, used)
+      if (extraction.stopped || (isDue && extraction.stopAtBoundary())) yield* park(budget, id)
+      else if (at < bytes.length || extraction.owing) yield* Effect.yieldNow // others have a turn
+    } while (at < bytes.length || extraction.owing)
   },
 )
 
@@ -167,27 +189,32 @@ const regionFrom = (
   { path, offset, size }: ArchiveSource,
   from: number,
 ): Effect.Effect<Next, PullFault, Scope.Scope> =>
-  Effect.gen(function*() {
-    const fd = yield* Effect.acquireRelease(
+  Effect.map(
+    Effect.acquireRelease(
       Effect.try({ try: () => openFile(path), catch: (error) => faultOf(error, path) }),
       (fd) => Effect.sync(() => closeFile(fd)),
-    )
-    const buffer = Buffer.allocUnsafeSlow(REGION_BYTES)
-    let at = from
-    const read = Effect.try({
-      try: () => {
-        if (at === size) return null
-        const piece = buffer.subarray(0, Math.min(buffer.length, size - at))
-        const length = readQuietly(fd, piece, offset + at)
-        if (length === 0) {
-          const cause = `${path} ends before the layer in it does`
-          throw new PullFault({ reason: "damaged", cause })
-        }
-        at += length
-        return piece.subarray(0, length)
-      },
-      catch: (error) => faultOf(error, path),
-    })
-    // Reading never waits: without this no other message would be heard until the end.
-    return Effect.andThen(Effect.yieldNow, read)
+    ),
+    (fd) => pieces({ size, read: (at, buffer) => readQuietly(fd, buffer, offset + at) }, from, path),
+  )
+
+/** All of something on this disk, piece by piece, from a position on. */
+const pieces = (whole: Base, from: number, name: string): Next => {
+  const { size } = whole
+  const buffer = Buffer.allocUnsafeSlow(REGION_BYTES)
+  let at = from
+  const next = Effect.try({
+    try: () => {
+      if (at === size) return null
+      const length = whole.read(at, buffer.subarray(0, Math.min(buffer.length, size - at)))
+      if (length === 0) {
+        const cause = `${name} ends before the layer in it does`
+        throw new PullFault({ reason: "damaged", cause })
+      }
+      at += length
+      return buffer.subarray(0, length)
+    },
+    catch: (error) => faultOf(error, name),
   })
+  // Reading never waits: without this no other message would be heard until the end.
+  return Effect.andThen(Effect.yieldNow, next)
+}

@@ -39,6 +39,7 @@ const Source = Schema.Union([
     size: Count,
   }),
 ])
+const Delta = Schema.NullOr(Schema.Struct({ imageId: Schema.String, base: Schema.String }))
 const LayerSource = Schema.Struct({ diffId: Schema.String, source: Source })
 
 /** The child's first message: without it there is nothing that it may do. */
@@ -69,6 +70,7 @@ const Fetch = Schema.TaggedStruct("fetch", {
   directory: Schema.String,
   source: Source,
   access: Schema.NullOr(Access),
+  base: Schema.NullOr(Schema.Array(Schema.String)),
   checkpoint: Schema.NullOr(Bytes),
 })
 const Drop = Schema.TaggedStruct("drop", { id: Id, directory: Schema.String })
@@ -94,6 +96,7 @@ const Resolved = Schema.TaggedStruct("resolved", {
     manifest: Bytes,
     config: Bytes,
     layers: Schema.Array(LayerSource),
+    delta: Delta,
   }),
 })
 /** What the reference names is there; the rest of the answer may take as long as it takes. */
@@ -105,6 +108,7 @@ const Inspected = Schema.TaggedStruct("inspected", {
     config: Bytes,
     tags: Schema.Array(Schema.String),
     layers: Schema.Array(LayerSource),
+    delta: Delta,
   })),
 })
 const Fetched = Schema.TaggedStruct("fetched", {

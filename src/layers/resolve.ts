@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { digestOf } from "../oci/digest.ts"
-import { layersMismatch, parseImageConfig } from "../oci/image-config.ts"
+import { layersMismatch } from "../oci/image-config.ts"
 import { checkImage, chooseManifest, type ImageManifest, parseManifest } from "../oci/manifest.ts"
 import { machinePlatform, parsePlatform } from "../oci/platform.ts"
 import type { Access } from "../registry/access.ts"
@@ -9,6 +9,7 @@ import type { RegistryFault } from "../registry/faults.ts"
 import type { Document, Registry } from "../registry/registry.ts"
 import { FIRST_WORD_MS, persist, type Persistence } from "../registry/retry.ts"
 import { PullFault, type Resolved } from "./carrier.ts"
+import { targetOf } from "./target.ts"
 
 export interface ResolveJob {
   readonly repository: string
@@ -63,17 +64,18 @@ export const resolve = Effect.fnUntraced(
     const manifest = first.kind === "image" ? first : yield* imageIn(document)
     const { config } = yield* lift(checkImage(manifest))
     const bytes = yield* asking(registry.content(access, repository, config), Infinity)
-    const { diffIds } = yield* lift(Result.mapError(parseImageConfig(bytes), damaged))
+    const { config: target, diffIds, delta } = yield* lift(targetOf(bytes))
     const mismatch = layersMismatch(diffIds, manifest.layers.length)
     if (mismatch !== null) return yield* damaged({ cause: mismatch })
     return {
-      imageId: digestOf(bytes),
+      imageId: digestOf(target),
       manifestDigest: document.digest,
       digest: named.digest,
       mediaType: manifest.mediaType,
       manifest: document.bytes,
-      config: bytes,
+      config: target,
       layers: layersOf(manifest, diffIds, access.host, repository),
+      delta,
     } satisfies Resolved
   },
 )

@@ -225,6 +225,8 @@ const healthcheckOf = (json: typeof HealthcheckJson.Type): Healthcheck => ({
   retries: json.Retries ?? 0,
 })
 
-/** Why the layers are not those the configuration lists, in balenaEngine's words; or null. */
+/** The layers are not those the configuration lists, in balenaEngine's words. */
+export const LAYERS_MISMATCH = "layers from manifest don't match image configuration"
+/** Is that so by their number? Then its words; or null. */
 export const layersMismatch = (diffIds: readonly string[], layers: number): string | null =>
-  diffIds.length === layers ? null : "layers from manifest don't match image configuration"
+  diffIds.length === layers ? null : LAYERS_MISMATCH

@@ -22,6 +22,8 @@ export interface ImageCargo {
   readonly tags: readonly string[]
   /** Canonical references with a digest. */
   readonly digests: readonly string[]
+  /** Layers that are read to make it: those of a delta's base. */
+  readonly leased: readonly Address[]
 }
 
 /** Names of an image that was here already. */

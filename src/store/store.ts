@@ -64,7 +64,7 @@ export class StoreBody {
       row: ImageCargo
     }) => {
       this.images.stage(address, imageId, layers, row)
-      for (const layer of layers) this.layers.lease(layer, address)
+      for (const layer of [...layers, ...row.leased]) this.layers.lease(layer, address)
     },
     "store.imageReady": (address, _, at) => {
       this.images.publish(address, at.wallMs)

@@ -112,6 +112,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
       directory,
       source: layer.source,
       access: world.access,
+      base: null,
       checkpoint: null,
       ...more,
     })

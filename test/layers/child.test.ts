@@ -21,6 +21,7 @@ const jobOf = (world: LinuxWorld, layer: WorldLayer, directory: string): FetchJo
   directory,
   source: layer.source,
   access: world.access,
+  base: null,
   checkpoint: null,
 })
 

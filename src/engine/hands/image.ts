@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { layerAddress } from "../../../machines/words.ts"
+import type { Needed } from "../../../machines/image.ts"
+import { type Address, layerAddress } from "../../../machines/words.ts"
 import { Directories } from "../../kernel/directories.ts"
 import { Carrier, type Credentials, PullFault, type Resolved } from "../../layers/carrier.ts"
 import { shortage } from "../../layers/space.ts"
@@ -11,8 +12,9 @@ import {
   repositoryOf,
 } from "../../oci/reference.ts"
 import type { ImageCargo, NamesCargo } from "../../store/images.ts"
-import { Store } from "../../store/store.ts"
+import { Store, type StoreBody } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
+import { Bases, type BaseLayer, isDirectory } from "../bases.ts"
 import { Keyring } from "../keyring.ts"
 import { Paths } from "../paths.ts"
 import { ProgressBoard } from "../progress.ts"
@@ -28,25 +30,44 @@ const namesOf = (reference: Reference, digest: string) => ({
   digests: [`${repositoryOf(reference)}@${digest}`],
 })
 
-/** What a registry says of a reference, as an event: the layers it needs, and the rows as cargo. */
-const resolvedEvent = (reference: Reference, found: Resolved): MachineEvent => {
+/**
+ * What a registry says of a reference, as an event: the layers it needs, and the rows as cargo.
+ * `base`: layers of the image that it is a delta against, if it is one.
+ */
+const resolvedEvent = (
+  reference: Reference,
+  found: Resolved,
+  base: readonly BaseLayer[] | null,
+): MachineEvent => {
   const row: ImageCargo = {
     config: found.config,
     manifest: found.manifest,
     mediaType: found.mediaType,
     ...namesOf(reference, found.digest),
+    leased: leasedOf(base),
   }
-  const layers = found.layers.map(({ diffId, source }, position) => ({
-    address: layerAddress(diffId, position === 0),
-    source,
-  }))
+  const layers = neededOf(found.layers, base)
   return { type: "resolved", imageId: found.imageId, digest: found.digest, layers, row }
 }
 
-const presentEvent = (reference: Reference, found: Resolved): MachineEvent => {
-  const row: NamesCargo = { imageId: found.imageId, ...namesOf(reference, found.digest) }
-  return { type: "present", imageId: found.imageId, digest: found.digest, row }
+const presentEvent = (reference: Reference, imageId: string, digest: string): MachineEvent => {
+  const row: NamesCargo = { imageId, ...namesOf(reference, digest) }
+  return { type: "present", imageId, digest, row }
 }
+
+/** The layers an image needs, lowest first, as its machine is told. */
+export const neededOf = (
+  layers: Resolved["layers"],
+  base: readonly BaseLayer[] | null,
+): readonly Needed[] =>
+  layers.map(({ diffId, source }, position) => ({
+    address: layerAddress(diffId, position === 0),
+    source: base === null ? source : { ...source, base },
+  }))
+
+/** Layers of our own that a delta reads: they stay until it is applied. */
+export const leasedOf = (base: readonly BaseLayer[] | null): readonly Address[] =>
+  (base ?? []).filter((layer) => !isDirectory(layer))
 
 const tools = Effect.gen(function*() {
   return {
@@ -57,6 +78,7 @@ const tools = Effect.gen(function*() {
     directories: yield* Directories,
     paths: yield* Paths,
     board: yield* ProgressBoard,
+    bases: yield* Bases,
   }
 })
 type Tools = Effect.Success<typeof tools>
@@ -71,11 +93,15 @@ const resolve = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent
   if (Result.isFailure(parsed)) return Effect.succeed(failed("unsupported", parsed.failure.cause))
   const reference = parsed.success
   return askPlaces(tools, order, reference).pipe(
-    Effect.flatMap((found) =>
-      tools.store.images.get(found.imageId) === undefined
-        ? Effect.as(ensureRoom(tools, found), resolvedEvent(reference, found))
-        : Effect.succeed(presentEvent(reference, found))
-    ),
+    Effect.flatMap((found) => {
+      const here = presentAs(tools.store, found)
+      if (here !== null) return Effect.succeed(presentEvent(reference, here, found.digest))
+      return Effect.gen(function*() {
+        const base = found.delta === null ? null : yield* tools.bases.find(found.delta.base)
+        yield* ensureRoom(tools, found)
+        return resolvedEvent(reference, found, base)
+      })
+    }),
     Effect.catch(({ reason, cause }) => {
       // Credentials are gone with a crash: say so, not that the registry would not have us.
       const isLost = reason === "unauthorized" && order.attempt !== "first" &&
@@ -85,6 +111,17 @@ const resolve = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent
     Effect.ensuring(Effect.sync(() => tools.board.end(order.address))),
   )
 }
+
+/**
+ * Which image is here already: what was asked for; or a delta that was never applied, as on the
+ * machine that made it, if that is asked for.
+ */
+export const presentAs = (
+  store: StoreBody,
+  { imageId, delta }: Pick<Resolved, "imageId" | "delta">,
+): string | null =>
+  [imageId, delta?.imageId].find((id) => id !== undefined && store.images.get(id) !== undefined) ??
+    null
 
 const failed = (reason: string, cause: string): MachineEvent =>
   ({ type: "resolveFailed", reason, cause })

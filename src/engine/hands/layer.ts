@@ -9,6 +9,7 @@ import {
 } from "../../layers/carrier.ts"
 import { Store, type StoreBody } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
+import { type BaseLayer, isDirectory } from "../bases.ts"
 import { Keyring } from "../keyring.ts"
 import { Loop, type LoopBody } from "../loop.ts"
 import { Paths } from "../paths.ts"
@@ -35,7 +36,7 @@ type Tools = Effect.Success<typeof tools>
 export const layerHands = Effect.map(tools, (tools): Hands => ({
   "layer.fetch": {
     kind: "long",
-    run: (order: Order<{ source: Source }>) =>
+    run: (order: Order<{ source: KeptSource }>) =>
       order.params.source.kind === "archive" && order.attempt !== "first"
         ? Effect.succeed(interrupted)
         : fetch(tools, order, CHILDREN_MOST),
@@ -52,7 +53,10 @@ const credentialsFor = ({ keyring, loop }: Tools, layer: Address) => {
   return waiters?.map((one) => keyring.get(one)).find((one) => one !== undefined) ?? null
 }
 
-const jobFor = (tools: Tools, address: Address, source: Source): FetchJob => {
+/** A source as the layer's machine keeps it. */
+type KeptSource = Source & { readonly base?: readonly BaseLayer[] }
+
+const jobFor = (tools: Tools, address: Address, source: KeptSource): FetchJob => {
   const { paths, registries, store } = tools
   const row = store.layers.get(address)
   if (row === undefined) throw new Error(`${address} is fetched, but has no row`)
@@ -65,8 +69,16 @@ const jobFor = (tools: Tools, address: Address, source: Source): FetchJob => {
     access: source.kind === "registry"
       ? { ...registries.accessTo(source.host), credentials: credentialsFor(tools, address) }
       : null,
+    base: source.base?.map((layer) => directoryOf(tools, layer)) ?? null,
     checkpoint: store.layers.checkpointOf(address),
   }
+}
+
+const directoryOf = ({ paths, store }: Tools, layer: BaseLayer): string => {
+  if (isDirectory(layer)) return layer
+  const row = store.layers.get(layer)
+  if (row === undefined) throw new Error(`${layer} is leased by a delta, but has no row`)
+  return paths.layer(row.id)
 }
 
 const watch = ({ board, loop, store }: Tools, of: Address): Watch => ({
@@ -90,7 +102,7 @@ const failed = (tools: Tools, order: Order, { reason, cause }: PullFault): Machi
 
 const fetch = (
   tools: Tools,
-  order: Order<{ source: Source }>,
+  order: Order<{ source: KeptSource }>,
   children: number,
 ): Effect.Effect<MachineEvent> =>
   Effect.suspend(() => {

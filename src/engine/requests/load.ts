@@ -1,9 +1,10 @@
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { layerAddress } from "../../../machines/words.ts"
 import { type Archived, Carrier, PullFault } from "../../layers/carrier.ts"
 import type { ImageCargo, NamesCargo } from "../../store/images.ts"
 import { Store } from "../../store/store.ts"
+import { Bases } from "../bases.ts"
+import { leasedOf, neededOf, presentAs } from "../hands/image.ts"
 import { Loop } from "../loop.ts"
 import { outcomeOf, type PullNews, watchImage } from "./pull.ts"
 
@@ -22,23 +23,25 @@ const loadOne = (archived: Archived, tell: (news: PullNews) => void) =>
   Effect.gen(function*() {
     const store = yield* Store
     const loop = yield* Loop
-    const { imageId, tags } = archived
-    if (store.images.get(imageId) !== undefined) {
+    const { tags } = archived
+    const here = presentAs(store, archived)
+    const imageId = here ?? archived.imageId
+    if (here !== null) {
       const row: NamesCargo = { imageId, tags, digests: [], loaded: true }
       yield* loop.ask(`image/${imageId}`, { type: "tag", row }, () => true)
       return { imageId, tags, present: true }
     }
+    const bases = yield* Bases
+    const base = archived.delta === null ? null : yield* bases.find(archived.delta.base)
     const row: ImageCargo = {
       config: archived.config,
       manifest: null,
       mediaType: MEDIA_TYPE,
       tags,
       digests: [],
+      leased: leasedOf(base),
     }
-    const layers = archived.layers.map(({ diffId, source }, position) => ({
-      address: layerAddress(diffId, position === 0),
-      source,
-    }))
+    const layers = neededOf(archived.layers, base)
     const epoch = yield* Random.nextIntBetween(0, 2 ** 31)
     const address = `image/load-${epoch.toString(36)}-${imageId}`
     yield* watchImage(address, tell)

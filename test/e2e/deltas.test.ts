@@ -1,0 +1,50 @@
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
+import { belongings, expectIntact } from "./intact.ts"
+
+const FIXTURES = join(import.meta.dirname, "../fixtures")
+const archive = (name: string): string => join(FIXTURES, `${name}.tar.gz`)
+/** Of busybox 1.29, which the delta makes. */
+const TARGET = "sha256:758ec7f3a1ee85f8f08399b55641bfb13e8c1109287ddc5e22b68c3d653152ee"
+
+describe.skipIf(whyNoEngine() !== null)("deltas that balenaEngine made", () => {
+  let corner: Corner
+  let engine: Engine
+
+  beforeAll(async () => {
+    corner = await openCorner()
+    engine = await corner.start({ name: "deltas" })
+  })
+  afterAll(async () => {
+    expect(await engine.stop()).toBe(0)
+    await corner[Symbol.asyncDispose]()
+  })
+
+  const load = (name: string) => engine.docker(["load", "--input", archive(name)])
+
+  test("without its base", async () => {
+    const said = await load("busybox-delta")
+    expect(said.code).toBe(1)
+    expect(said.stderr).toMatch(/^loading delta base image "sha256:[0-9a-f]{64}": failed to get digest/m)
+  })
+
+  test.each([
+    ["busybox-delta-bad-magic", "Got magic number baaaaaad rather than expected value 72730236"],
+    ["busybox-delta-truncated", "unexpected EOF"],
+  ])("%s", async (name, cause) => {
+    await engine.done(["load", "--input", archive("busybox-1.24")])
+    const before = await belongings(engine)
+    const said = await load(name)
+    expect(said.code).toBe(1)
+    expect(said.stderr).toContain(cause)
+    await expectIntact(corner, before)
+  })
+
+  test("over its base", async () => {
+    const said = await load("busybox-delta")
+    expect(said).toMatchObject({ code: 0 })
+    expect(await engine.done(["images", "--no-trunc", "--quiet"])).toContain(TARGET)
+    expect((await belongings(engine)).images).toHaveLength(2)
+  })
+})
