@@ -1,5 +1,6 @@
 import type { AnyStateMachine } from "xstate"
 import { container } from "./container.ts"
+import { delta } from "./delta.ts"
 import { engine } from "./engine.ts"
 import { image } from "./image.ts"
 import { layer } from "./layer.ts"
@@ -35,6 +36,7 @@ export const CATALOG: Readonly<Record<Noun, Definition>> = {
     ["pull", "load", "tag", "remove"],
   ),
   layer: define(layer, ["drop"], ["want"]),
+  delta: define(delta, ["make", "cancel"], ["make"]),
   container: define(
     container,
     ["create", "start", "stop", "restart", "kill", "pause", "resume", "rename", "update", "remove"],

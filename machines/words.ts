@@ -1,7 +1,7 @@
 import type { AnyStateMachine, EventFromLogic, ExecutableActionObject, StateMachine } from "xstate"
 
 /** The nouns that have a machine. An address is `<noun>/<key>`; the engine's is just `engine`. */
-export const NOUNS = ["engine", "image", "layer", "container"] as const
+export const NOUNS = ["engine", "image", "layer", "delta", "container"] as const
 export type Noun = (typeof NOUNS)[number]
 
 /**

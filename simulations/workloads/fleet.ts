@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type { MachineEvent } from "../../src/engine/hand.ts"
 import { Loop } from "../../src/engine/loop.ts"
 import { removeImage } from "../../src/engine/requests/image.ts"
 import { pull } from "../../src/engine/requests/pull.ts"
@@ -35,6 +36,7 @@ export class Fleet {
   readonly #device: Device
   readonly #time: Time
   #containers = 0
+  #deltas = 0
 
   constructor(device: Device, promises: Promises) {
     this.#device = device
@@ -47,6 +49,7 @@ export class Fleet {
     const dice = this.#time.random()
     if (dice < 0.35) this.#pull()
     else if (dice < 0.42) this.#removeImage()
+    else if (dice < 0.47) this.#makeDelta()
     else if (dice < 0.62) this.#create()
     else if (dice < 0.92) this.#toContainer()
     else this.#remove()
@@ -74,6 +77,25 @@ export class Fleet {
     this.#device.ask(removeImage(reference, this.#time.chance(0.5)), (gone) => {
       if (gone !== undefined) this.promises.answered++
     })
+  }
+
+  /** Of two images that are here; sometimes its client does not wait for the end. */
+  #makeDelta(): void {
+    const { images } = this.#device.store
+    const ids = images.all().map(({ id }) => id)
+    if (ids.length === 0) return
+    const terms = {
+      base: images.layers(this.#time.oneOf(ids)),
+      target: images.layers(this.#time.oneOf(ids)),
+      format: "rsync",
+    }
+    const address = `delta/${this.#deltas++}`
+    const ask = (event: MachineEvent) =>
+      Effect.flatMap(Loop, (loop) => loop.ask(address, event, ({ done }) => done || undefined))
+    this.#device.ask(ask({ type: "make", terms }), (done) => {
+      if (done !== undefined) this.promises.answered++
+    })
+    if (this.#time.chance(0.3)) this.#device.ask(ask({ type: "cancel" }), () => {})
   }
 
   #create(): void {

@@ -199,6 +199,16 @@ export class SimCarrier {
       this.#step<readonly Archived[]>(() => faultOf("local", `${path}: no such file`)),
     fetch: (job, watch) =>
       this.#ask((child) => child.fetches.withPermits(1)(this.#fetch(child, job, watch))),
+    encode: ({ targets, directory }, { progress }) =>
+      Effect.andThen(
+        this.#step(() => progress(0, 1, 1)),
+        this.#step(() => {
+          this.#needs.directories.make(directory)
+          return targets.map(({ diffId }) => ({
+            diffId, path: directory, offset: 0, size: 1, payload: 1,
+          }))
+        }),
+      ),
     drop: (directory) =>
       this.#step(() => {
         const { directories, life } = this.#needs

@@ -24,7 +24,7 @@ import { timeOf } from "./time.ts"
 import { inBand, whenTold } from "./told.ts"
 
 /** Docker's words and numbers for a name that leads nowhere. */
-const named = ({ reason, name, cause }: ImageNameFault): ApiFault =>
+export const named = ({ reason, name, cause }: ImageNameFault): ApiFault =>
   reason === "malformed"
     ? invalid(cause)
     : reason === "ambiguous"

@@ -4,13 +4,13 @@ import type { LayerNews, Pulled, PullNews } from "../engine/requests/pull.ts"
 import { familiarReference, parseReference, type Reference } from "../oci/reference.ts"
 import * as Result from "effect/Result"
 
-type Line = Readonly<Record<string, unknown>>
+export type Line = Readonly<Record<string, unknown>>
 
 /** A bar moves at most this often, and the total only by so much: device links are narrow. */
 const STEP_SHARE = 0.01
 const STEP_BYTES = 512 * 1024
 
-const shortOf = (digest: string): string => digest.replace("sha256:", "").slice(0, 12)
+export const shortOf = (digest: string): string => digest.replace("sha256:", "").slice(0, 12)
 
 const units = ["B", "kB", "MB", "GB", "TB"]
 
@@ -34,7 +34,7 @@ const bar = (current: number, total: number): string => {
   return `[${line}]  ${humanSize(current)}/${humanSize(total)}`
 }
 
-const moving = (status: string, id: string, current: number, total: number): Line => ({
+export const moving = (status: string, id: string, current: number, total: number): Line => ({
   status,
   progressDetail: { current, total },
   progress: bar(current, total),

@@ -3,6 +3,7 @@ import { containerStreamRoutes } from "./container-streams.ts"
 import { containerViewRoutes } from "./container-views.ts"
 import { containerRoutes } from "./containers.ts"
 import { debugRoutes } from "./debug.ts"
+import { deltaRoutes } from "./deltas.ts"
 import { eventRoutes } from "./events.ts"
 import { imageRoutes } from "./images.ts"
 import { missingRoutes } from "./missing.ts"
@@ -16,6 +17,7 @@ const all = (settings: () => Shown, defaults: Defaults) =>
   [
     ...systemRoutes(settings),
     ...debugRoutes,
+    ...deltaRoutes,
     ...imageRoutes,
     ...registryRoutes,
     ...eventRoutes,

@@ -138,6 +138,16 @@ export async function tag(client: Client, words: readonly string[]): Promise<num
   return 0
 }
 
+/** `balena image delta [-t NAME[:TAG]] SOURCE TARGET`. */
+export async function delta(client: Client, words: readonly string[]): Promise<number> {
+  const { given, rest } = parse(words, { tag: lettered("t", flag.text) } as const)
+  count(rest, 2, 2)
+  const [src = "", dest = ""] = rest
+  const query = { src, dest, t: given.tag }
+  await show(client.messages<Progress>("POST", "/images/delta", { query }), false, process.stdout)
+  return 0
+}
+
 /** `balena history IMAGE`. */
 export async function history(client: Client, words: readonly string[]): Promise<number> {
   const { given, rest } = parse(words, { "no-trunc": flag.on } as const)

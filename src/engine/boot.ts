@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import { nounOf } from "../../machines/words.ts"
 import { Store } from "../store/store.ts"
 import { containerHands } from "./hands/container.ts"
+import { deltaHands } from "./hands/delta.ts"
 import { engineHands } from "./hands/engine.ts"
 import { imageHands } from "./hands/image.ts"
 import { layerHands, sweepLayers } from "./hands/layer.ts"
@@ -20,7 +21,9 @@ export const bootEngine = (reboot: boolean) =>
   Effect.gen(function*() {
     const loop = yield* Loop
     const store = yield* Store
-    const hands = yield* Effect.all([containerHands, imageHands, layerHands, engineHands])
+    const hands = yield* Effect.all([
+      containerHands, imageHands, layerHands, deltaHands, engineHands,
+    ])
     loop.employ(Object.assign({}, ...hands))
     // A container that has gone may have been the last to stand on a removed image's layers.
     loop.listen(({ address, done }) => {

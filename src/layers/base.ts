@@ -38,6 +38,12 @@ export class BaseImage implements Base {
     return n < 0 ? null : this.#open(n)
   }
 
+  /** How many layers, from the lowest, an image of these has in common with this one. */
+  common(diffIds: readonly string[]): number {
+    const first = diffIds.findIndex((diffId, n) => this.#diffIds[n] !== diffId)
+    return first < 0 ? diffIds.length : first
+  }
+
   close(): void {
     this.#tars.clear()
   }

@@ -55,7 +55,7 @@ export const bodyLinux = (settings: CarrierSettings): Layer.Layer<Carrier> =>
   Layer.effect(Carrier, makeCarrier(settings))
 
 type Answer = Extract<FromChild, {
-  readonly _tag: "resolved" | "inspected" | "fetched" | "dropped"
+  readonly _tag: "resolved" | "inspected" | "fetched" | "dropped" | "encoded"
 }>
 
 /** Who is to be told what the child says of a job. */
@@ -63,7 +63,7 @@ interface Listener {
   readonly name: string
   readonly answer: (effect: Effect.Effect<Answer, PullFault>) => void
   readonly named: () => void
-  readonly progress: Watch["progress"]
+  readonly progress: (current: number, total: number, part: number) => void
   readonly retrying: Watch["retrying"]
   readonly checkpoint: Watch["checkpoint"] | null
   readonly stopped: Deferred.Deferred<void>
@@ -107,6 +107,16 @@ const makeCarrier = (
           { ...quiet, ...watch, name: job },
           (id) => ({ _tag: "fetch", id, ...rest }),
           (answer) => answer._tag === "fetched" ? answer.fetched : null,
+        ),
+      encode: (job, { progress }) =>
+        office.ask(
+          {
+            ...quiet,
+            name: job.directory,
+            progress: (current, total, part) => progress(part, current, total),
+          },
+          (id) => ({ _tag: "encode", id, ...job }),
+          (answer) => answer._tag === "encoded" ? answer.layers : null,
         ),
       drop: (directory) =>
         office.ask(
@@ -203,7 +213,7 @@ class Office {
       case "named":
         return listener.named()
       case "progress":
-        return listener.progress(said.current, said.total)
+        return listener.progress(said.current, said.total, said.part)
       case "retrying":
         return listener.retrying(said.cause, said.afterMs)
       case "stopped":

@@ -79,6 +79,31 @@ export interface Fetched {
   readonly entries: number
 }
 
+/** What a delta is to be made of; both images are on this disk. */
+export interface EncodeJob {
+  /** Directories of the base image's layers, lowest first. */
+  readonly base: readonly string[]
+  /** The layers of the image that the delta is to make, lowest first. */
+  readonly targets: readonly { readonly directory: string; readonly diffId: string }[]
+  /** A new directory for what is made; it is the caller's to remove. */
+  readonly directory: string
+}
+
+/** A layer of a delta image, as a tar in a file. */
+export interface EncodedLayer {
+  readonly diffId: string
+  readonly path: string
+  readonly offset: number
+  readonly size: number
+  /** Of the delta itself; 0: both images have this layer in common, and nothing is told of it. */
+  readonly payload: number
+}
+
+export interface EncodeWatch {
+  /** Part 0 is the base, part n the nth layer; done when `current` is `total`. */
+  readonly progress: (part: number, current: number, total: number) => void
+}
+
 export interface Watch {
   /** Compressed bytes so far, of `total`. Called often: throttle at the receiver. */
   readonly progress: (current: number, total: number) => void
@@ -135,6 +160,11 @@ export class Carrier extends Context.Service<Carrier, {
    * it returns only after the child has closed everything below `directory`, or is dead.
    */
   readonly fetch: (job: FetchJob, watch: Watch) => Effect.Effect<Fetched, PullFault>
+  /** Makes the layers of a delta image. */
+  readonly encode: (
+    job: EncodeJob,
+    watch: EncodeWatch,
+  ) => Effect.Effect<readonly EncodedLayer[], PullFault>
   /** Deletes a layer's directory, whatever is in it. Idempotent. */
   readonly drop: (directory: string) => Effect.Effect<void, PullFault>
 }>()("layers/Carrier") {}

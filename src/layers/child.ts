@@ -17,6 +17,7 @@ import { inspectArchive } from "./archive.ts"
 import { barrier } from "./barrier.ts"
 import { Budget } from "./budget.ts"
 import type { PullFault } from "./carrier.ts"
+import { encodeLayers } from "./encode.ts"
 import { faultOf } from "./faults.ts"
 import { type FetchMember, fetchLayer } from "./fetch.ts"
 import {
@@ -146,6 +147,13 @@ class Desk {
           }),
           (fetched) => ({ _tag: "fetched", id, fetched }),
         ))
+      case "encode":
+        return Effect.map(
+          encodeLayers(job, {
+            progress: (part, current, total) => this.#report(id, current, total, part),
+          }),
+          (layers) => ({ _tag: "encoded", id, layers }),
+        )
       case "drop":
         return Effect.try({
           try: () => {
@@ -158,10 +166,10 @@ class Desk {
   }
 
   /** The last report of a layer always goes: it is what people see of it from then on. */
-  #report(id: number, current: number, total: number): void {
+  #report(id: number, current: number, total: number, part = 0): void {
     if (this.#reporting > 0 && current < total) return
     this.#reporting += 1
-    send({ _tag: "progress", id, current, total }, () => (this.#reporting -= 1))
+    send({ _tag: "progress", id, part, current, total }, () => (this.#reporting -= 1))
   }
 
   /** What a socket read lies outside of V8's heap, and goes only with its collection. */

@@ -194,7 +194,10 @@ const regionFrom = (
       Effect.try({ try: () => openFile(path), catch: (error) => faultOf(error, path) }),
       (fd) => Effect.sync(() => closeFile(fd)),
     ),
-    (fd) => pieces({ size, read: (at, buffer) => readQuietly(fd, buffer, offset + at) }, from, path),
+    (fd) => {
+      const read = (at: number, buffer: Buffer): number => readQuietly(fd, buffer, offset + at)
+      return pieces({ size, read }, from, path)
+    },
   )
 
 /** All of something on this disk, piece by piece, from a position on. */

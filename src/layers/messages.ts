@@ -74,14 +74,23 @@ const Fetch = Schema.TaggedStruct("fetch", {
   checkpoint: Schema.NullOr(Bytes),
 })
 const Drop = Schema.TaggedStruct("drop", { id: Id, directory: Schema.String })
+const Encode = Schema.TaggedStruct("encode", {
+  id: Id,
+  base: Schema.Array(Schema.String),
+  targets: Schema.Array(Schema.Struct({ directory: Schema.String, diffId: Schema.String })),
+  directory: Schema.String,
+})
 /** End a job. Always answered with `stopped`, whether there is such a job or not. */
 const Stop = Schema.TaggedStruct("stop", { id: Id })
 /** The states of this checkpoint are durable. */
 const Saved = Schema.TaggedStruct("saved", { checkpoint: Schema.Int })
 
-const ToChild = Schema.Union([Begin, Resolve, Inspect, Fetch, Drop, Stop, Saved])
+const ToChild = Schema.Union([Begin, Resolve, Inspect, Fetch, Drop, Encode, Stop, Saved])
 export type ToChild = typeof ToChild.Type
-export type Job = Extract<ToChild, { readonly _tag: "resolve" | "inspect" | "fetch" | "drop" }>
+export type Job = Extract<
+  ToChild,
+  { readonly _tag: "resolve" | "inspect" | "fetch" | "drop" | "encode" }
+>
 export type BeginMessage = typeof Begin.Type
 export type ResolveMessage = typeof Resolve.Type
 export type FetchMessage = typeof Fetch.Type
@@ -116,12 +125,28 @@ const Fetched = Schema.TaggedStruct("fetched", {
   fetched: Schema.Struct({ bytes: Count, tarBytes: Count, entries: Count }),
 })
 const Dropped = Schema.TaggedStruct("dropped", { id: Id })
+const Encoded = Schema.TaggedStruct("encoded", {
+  id: Id,
+  layers: Schema.Array(Schema.Struct({
+    diffId: Schema.String,
+    path: Schema.String,
+    offset: Count,
+    size: Count,
+    payload: Count,
+  })),
+})
 const Failed = Schema.TaggedStruct("failed", {
   id: Id,
   reason: PullFault.fields.reason,
   cause: Schema.String,
 })
-const Progress = Schema.TaggedStruct("progress", { id: Id, current: Count, total: Count })
+const Progress = Schema.TaggedStruct("progress", {
+  id: Id,
+  /** Of a job that has several; else 0. */
+  part: Count,
+  current: Count,
+  total: Count,
+})
 const Retrying = Schema.TaggedStruct("retrying", {
   id: Id,
   cause: Schema.String,
@@ -140,6 +165,7 @@ const FromChild = Schema.Union([
   Inspected,
   Fetched,
   Dropped,
+  Encoded,
   Failed,
   Progress,
   Retrying,

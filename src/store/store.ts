@@ -81,6 +81,11 @@ export class StoreBody {
     "store.imageTagged": (_, { row }: { row: NamesCargo }, at) => this.images.name(row, at.wallMs),
     "store.imageRemoved": (_, { row }: { row: RemovalCargo }) => this.images.remove(row),
 
+    "store.deltaStaged": (address, { layers }: { layers: readonly Address[] }) => {
+      for (const layer of layers) this.layers.lease(layer, address)
+    },
+    "store.deltaUnstaged": (address) => this.layers.release(address),
+
     "store.containerCreate": (address, { row }: { row: Omit<ContainerRow, "state"> }) => {
       this.containers.create(row)
       for (const layer of row.layers) this.layers.lease(layer, address)

@@ -38,6 +38,13 @@ const EVENTS: Readonly<Record<string, readonly { readonly type: string }[]>> = {
     { type: "dropped" },
     { type: "dropFailed", cause: "why" },
   ] as { type: string }[],
+  delta: [
+    { type: "make", terms: { base: ["layer/a"], target: ["layer/b"], format: "rsync" } },
+    { type: "cancel" },
+    { type: "reborn" },
+    { type: "encoded", row: {} },
+    { type: "encodeFailed", ...failure },
+  ] as { type: string }[],
   container: [
     { type: "create", terms, row: {} },
     { type: "create", terms: { ...terms, autoRemove: true }, row: {} },

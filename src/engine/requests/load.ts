@@ -19,7 +19,7 @@ export interface Loaded {
 const MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 /** Loads one image that an archive holds; each layer comes out of the archive, verified. */
-const loadOne = (archived: Archived, tell: (news: PullNews) => void) =>
+export const loadOne = (archived: Archived, tell: (news: PullNews) => void) =>
   Effect.gen(function*() {
     const store = yield* Store
     const loop = yield* Loop

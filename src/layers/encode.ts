@@ -1,0 +1,159 @@
+import { basename, dirname } from "node:path/posix"
+import * as Effect from "effect/Effect"
+import { BlockIndex } from "../delta/block-index.ts"
+import { Encoder } from "../delta/encoder.ts"
+import { EMPTY_LAYER, wrapperHead, wrapperTail } from "../delta/wrapper.ts"
+import { Sha256 } from "../kernel/digest.ts"
+import { close, makeAt, openAt, openRoot, readAt, sizeOf, writeAt } from "../kernel/files.ts"
+import { BaseImage } from "./base.ts"
+import { steadyMs } from "./budget.ts"
+import type { EncodedLayer, EncodeJob, EncodeWatch, PullFault } from "./carrier.ts"
+import { faultOf } from "./faults.ts"
+import { LayerTar } from "./rebuild.ts"
+
+/** For the base's index and its windows: with the rest of the process, less than 1 GiB. */
+const MEMORY_BYTES = 768 << 20
+const PROGRESS_MS = 100
+const CHUNK_BYTES = 1 << 20
+
+const encoding = <A>(work: () => A): Effect.Effect<A, PullFault> =>
+  Effect.try({ try: work, catch: (error) => faultOf(error, "the delta") })
+
+const opened = <A extends { readonly close: () => void }>(open: () => A) =>
+  Effect.acquireRelease(encoding(open), (one) => Effect.sync(() => one.close()))
+
+/**
+ * Makes the layers of a delta image from two images on this disk: a file for each in
+ * `job.directory`, which is made. Others have a turn after each piece.
+ */
+export const encodeLayers = (
+  job: EncodeJob,
+  watch: EncodeWatch,
+): Effect.Effect<readonly EncodedLayer[], PullFault> =>
+  Effect.scoped(Effect.gen(function*() {
+    const directory = yield* opened(() => openDirectory(job.directory))
+    const base = yield* opened(() => new BaseImage(job.base))
+    const common = base.common(job.targets.map(({ diffId }) => diffId))
+    const index = common === job.targets.length ? null : yield* fingerprint(base, watch)
+    const made: EncodedLayer[] = []
+    for (const [n, target] of job.targets.entries()) {
+      const tell = throttled((current, total) => watch.progress(n + 1, current, total))
+      const layer = n < common || index === null
+        ? null
+        : yield* opened(() => LayerTar.open(target.directory))
+      const file = yield* opened(() => new DeltaFile(directory.fd, `${job.directory}/${n}.tar`))
+      if (layer !== null && index !== null) yield* encodeLayer(layer, index, file, tell)
+      else yield* encoding(() => file.append(EMPTY_LAYER, 0, EMPTY_LAYER.length))
+      made.push(yield* encoding(() => file.finish(layer !== null)))
+      watch.progress(n + 1, layer?.size ?? 0, layer?.size ?? 0)
+    }
+    return made
+  }))
+
+const openDirectory = (path: string) => {
+  const parent = openRoot(dirname(path))
+  try {
+    makeAt(parent, basename(path), 0o700)
+  } finally {
+    close(parent)
+  }
+  const fd = openRoot(path)
+  return { fd, close: () => close(fd) }
+}
+
+const fingerprint = (base: BaseImage, watch: EncodeWatch) =>
+  Effect.gen(function*() {
+    const index = yield* encoding(() => new BlockIndex(base, MEMORY_BYTES))
+    const tell = throttled((current, total) => watch.progress(0, current, total))
+    while (yield* encoding(() => index.advance())) {
+      yield* tell(index.position, base.size)
+      yield* Effect.yieldNow
+    }
+    watch.progress(0, base.size, base.size)
+    return index
+  })
+
+const encodeLayer = (
+  layer: LayerTar,
+  index: BlockIndex,
+  file: DeltaFile,
+  tell: (current: number, total: number) => Effect.Effect<void>,
+) =>
+  Effect.gen(function*() {
+    const encoder = new Encoder(index, (bytes, start, end) => file.append(bytes, start, end))
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+    for (let at = 0; at < layer.size;) {
+      at += yield* encoding(() => {
+        const length = layer.read(at, chunk)
+        encoder.push(chunk, 0, length)
+        return length
+      })
+      yield* tell(at, layer.size)
+      yield* Effect.yieldNow
+    }
+    yield* encoding(() => encoder.end())
+  })
+
+/** People look at it, no more than that. */
+const throttled = (tell: (current: number, total: number) => void) => {
+  let toldMs = 0
+  return (current: number, total: number) =>
+    Effect.map(steadyMs, (nowMs) => {
+      if (nowMs - toldMs < PROGRESS_MS) return
+      toldMs = nowMs
+      tell(current, total)
+    })
+}
+
+/** A delta in its wrapper, whose head is written last: it has the delta's size. */
+class DeltaFile {
+  readonly #fd: number
+  readonly #path: string
+  #size = 0
+
+  constructor(directory: number, path: string) {
+    this.#path = path
+    this.#fd = openAt(directory, basename(path), true)
+  }
+
+  /** Appends to the delta; to a file without one, its whole content. */
+  append(bytes: Buffer, start: number, end: number): void {
+    writeAt(this.#fd, bytes, start, end, HEAD_BYTES + this.#size)
+    this.#size += end - start
+  }
+
+  /** `wrapped`: puts head and tail around it; else what was appended is the layer. */
+  finish(wrapped: boolean): EncodedLayer {
+    const payload = this.#size
+    if (wrapped) {
+      const tail = wrapperTail(payload)
+      this.append(tail, 0, tail.length)
+      writeAt(this.#fd, wrapperHead(payload), 0, HEAD_BYTES, 0)
+    }
+    const offset = wrapped ? 0 : HEAD_BYTES
+    return {
+      diffId: this.#digest(offset),
+      path: this.#path,
+      offset,
+      size: sizeOf(this.#fd) - offset,
+      payload: wrapped ? payload : 0,
+    }
+  }
+
+  close(): void {
+    close(this.#fd)
+  }
+
+  #digest(offset: number): string {
+    const hash = new Sha256()
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+    for (let at = offset;;) {
+      const length = readAt(this.#fd, chunk, at)
+      if (length === 0) return `sha256:${hash.digest().toString("hex")}`
+      hash.update(chunk, 0, length)
+      at += length
+    }
+  }
+}
+
+const HEAD_BYTES = 512
