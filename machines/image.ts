@@ -35,7 +35,15 @@ export type ImageEvent =
   // the engine has come up, and could not read what this machine was
   | { type: "reborn" }
   // a hand answers
-  | { type: "resolved"; imageId: string; digest: string; layers: readonly Needed[]; row: Cargo }
+  | {
+    type: "resolved"
+    imageId: string
+    digest: string
+    layers: readonly Needed[]
+    /** One that was found and is used in place of the layers: for people to read. */
+    delta?: object | null
+    row: Cargo
+  }
   | { type: "present"; imageId: string; digest: string; row: Cargo }
   | ({ type: "resolveFailed" } & Failure)
   // layers tell

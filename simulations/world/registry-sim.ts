@@ -69,6 +69,7 @@ export class SimRegistry {
       config,
       layers,
       delta: null,
+      offers: [],
     }
     const image = { reference: `${HOST}/${repository}:${tag}`, resolved }
     this.images.push(image)

@@ -17,6 +17,8 @@ export interface RegistryOptions {
   readonly auth?: Auth
   /** Serve TLS with this key and certificate instead of plain HTTP. */
   readonly port?: number
+  /** Does it list what refers to a manifest? Those before version 1.1 of the specification do not. */
+  readonly referrers?: boolean
 }
 
 export type Auth =
@@ -34,7 +36,7 @@ export type Auth =
     readonly lifeS?: number
   }
 
-export type Kind = "ping" | "manifest" | "blob" | "token"
+export type Kind = "ping" | "manifest" | "referrers" | "blob" | "token"
 
 export type Misdeed =
   | { readonly do: "cut"; readonly afterBytes: number }
@@ -89,6 +91,7 @@ export class EmbeddedRegistry {
   readonly seen: Seen[] = []
   readonly #server: Server
   readonly #auth: Auth
+  readonly #listsReferrers: boolean
   readonly #blobs = new Map<string, Blob>()
   readonly #manifests = new Map<
     string,
@@ -100,11 +103,12 @@ export class EmbeddedRegistry {
   readonly #sent = new Map<string, number>()
   #tokensMade = 0
 
-  private constructor(server: Server, auth: Auth) {
+  private constructor(server: Server, auth: Auth, listsReferrers: boolean) {
     const { port } = server.address() as AddressInfo
     this.host = `127.0.0.1:${port}`
     this.#server = server
     this.#auth = auth
+    this.#listsReferrers = listsReferrers
     server.on("connection", (socket) => {
       this.#sockets.add(socket)
       socket.on("close", () => this.#sockets.delete(socket))
@@ -120,7 +124,8 @@ export class EmbeddedRegistry {
       server.once("error", reject)
       server.listen(options.port ?? 0, "127.0.0.1", resolve)
     })
-    return new EmbeddedRegistry(server, options.auth ?? { kind: "none" })
+    const { auth = { kind: "none" }, referrers = false } = options
+    return new EmbeddedRegistry(server, auth, referrers)
   }
 
   async close(): Promise<void> {
@@ -201,6 +206,7 @@ export class EmbeddedRegistry {
     } else if (kind === "token") this.#serveToken(url, seen, response)
     else if (!this.#admits(headers.authorization)) this.#challenge(repository, response)
     else if (kind === "ping") json(response, 200, {})
+    else if (kind === "referrers") this.#serveReferrers(repository, name, response)
     else if (kind === "manifest") this.#serveManifest(repository, name, method, response)
     else await this.#serveBlob(name, seen, misdeed, response)
   }
@@ -268,6 +274,19 @@ export class EmbeddedRegistry {
       "docker-content-digest": digestOf(found.bytes),
     })
     response.end(method === "HEAD" ? undefined : found.bytes)
+  }
+
+  #serveReferrers(repository: string, digest: string, response: ServerResponse): void {
+    if (!this.#listsReferrers) return fail(response, 404, "NOT_FOUND", "page not found")
+    const manifests = [...this.#manifests]
+      .filter(([key]) => key.startsWith(`${repository}@sha256:`))
+      .map(([, { mediaType, bytes }]) => ({ mediaType, bytes, json: JSON.parse(String(bytes)) }))
+      .filter(({ json }) => json.subject?.digest === digest)
+      .map(({ mediaType, bytes, json: { artifactType, annotations } }) => ({
+        mediaType, digest: digestOf(bytes), size: bytes.length, artifactType, annotations,
+      }))
+    const mediaType = "application/vnd.oci.image.index.v1+json"
+    json(response, 200, { schemaVersion: 2, mediaType, manifests }, mediaType)
   }
 
   async #serveBlob(
@@ -356,9 +375,10 @@ async function* piecesOf(blob: Blob, start: number, size: number): AsyncIterable
 function targetOf(url: URL): { kind: Kind; repository: string; name: string } {
   if (url.pathname === "/token") return { kind: "token", repository: "", name: "" }
   const [, repository = "", kind = "", name = ""] =
-    /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url.pathname) ?? []
+    /^\/v2\/(.+)\/(manifests|referrers|blobs)\/([^/]+)$/.exec(url.pathname) ?? []
   if (repository === "") return { kind: "ping", repository: "", name: "" }
-  return { kind: kind === "blobs" ? "blob" : "manifest", repository, name }
+  const kinds = { manifests: "manifest", referrers: "referrers", blobs: "blob" } as const
+  return { kind: kinds[kind as keyof typeof kinds], repository, name }
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {
@@ -370,8 +390,10 @@ async function textOf(request: IncomingMessage): Promise<string> {
 const basic = ({ username, password }: { username: string; password: string }): string =>
   `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`
 
-const json = (response: ServerResponse, status: number, body: unknown): void => {
-  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body))
+const json = (
+  response: ServerResponse, status: number, body: unknown, type = "application/json",
+): void => {
+  response.writeHead(status, { "content-type": type }).end(JSON.stringify(body))
 }
 
 const fail = (response: ServerResponse, status: number, code: string, message: string): void =>

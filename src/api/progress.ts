@@ -49,7 +49,7 @@ const retryLine = ({ afterMs }: { readonly afterMs: number }, id: string): Line 
 
 interface Bar {
   readonly id: string
-  readonly size: number
+  size: number
   current: number
   shown: number
   extracting: boolean
@@ -74,11 +74,16 @@ export class PullLines {
     if (news.kind === "named") {
       return news.retry === null ? this.#head() : [retryLine(news.retry, this.#tag)]
     }
+    if (news.kind === "delta") {
+      const status = `Pulling a delta of ${humanSize(news.bytes)} against ${shortOf(news.base)}`
+      return [...this.#head(), { status }]
+    }
     if (news.kind === "layers") return this.#begin(news.layers)
     if (news.kind === "ready") return this.#ready(news.layer, news.existed)
-    const { of, current, retry } = news.progress
+    const { of, current, total, retry } = news.progress
     const bar = this.#bars.get(of)
     if (bar === undefined) return []
+    if (retry === null) this.#resize(bar, total)
     return retry === null ? this.#move(bar, current) : [retryLine(retry, bar.id)]
   }
 
@@ -111,6 +116,13 @@ export class PullLines {
     }
     this.#total.size = [...this.#bars.values()].reduce((sum, { size }) => sum + size, 0)
     return lines
+  }
+
+  /** A delta was given up for the layer itself. */
+  #resize(bar: Bar, size: number): void {
+    if (size <= bar.size) return
+    this.#total.size += size - bar.size
+    bar.size = size
   }
 
   #move(bar: Bar, current: number): readonly Line[] {

@@ -90,10 +90,10 @@ const makeCarrier = (
     yield* Effect.addFinalizer(() => office.close)
     const quiet = { named: () => {}, progress: () => {}, retrying: () => {}, checkpoint: null }
     return Carrier.of({
-      resolve: ({ named, retrying, repository, reference, access, platform }) =>
+      resolve: ({ named, retrying, ...job }) =>
         office.ask(
-          { ...quiet, name: repository, named, retrying },
-          (id) => ({ _tag: "resolve", id, repository, reference, access, platform }),
+          { ...quiet, name: job.repository, named, retrying },
+          (id) => ({ _tag: "resolve", id, ...job }),
           (answer) => answer._tag === "resolved" ? answer.resolved : null,
         ),
       inspect: (path) =>

@@ -38,6 +38,18 @@ export interface Resolved {
   readonly layers: readonly { readonly diffId: string; readonly source: Source }[]
   /** The name stands for a delta; all of the above is of the image that it makes. */
   readonly delta: DeltaOf | null
+  /** Deltas that would make the image of one that is here. */
+  readonly offers: readonly DeltaOffer[]
+}
+
+/** A delta that the registry has for an image that is asked for. */
+export interface DeltaOffer {
+  /** Of the delta's manifest. */
+  readonly digest: string
+  /** ID of its base image, which is here. */
+  readonly base: string
+  /** Of all its layers, as they are sent. */
+  readonly bytes: number
 }
 
 /** What a delta image is, beside what it makes: its own ID, and the ID of its base image. */
@@ -67,6 +79,8 @@ export interface FetchJob {
   readonly access: Access | null
   /** Directories of a delta's base, lowest first; null: the source has the layer itself. */
   readonly base: readonly string[] | null
+  /** Of a delta that was found and not asked for: what to take instead where it cannot be applied. */
+  readonly whole: Source | null
   /** The last durable checkpoint's state; null: start over (the directory is emptied first). */
   readonly checkpoint: Uint8Array | null
 }
@@ -149,6 +163,8 @@ export class Carrier extends Context.Service<Carrier, {
     readonly access: Access
     /** `linux/arm64/v8`; null: this machine's. */
     readonly platform: string | null
+    /** IDs of images that are here: deltas against these are looked for. */
+    readonly bases: readonly string[]
     /** It is there. Until this a passing fault is soon told; from here on it is waited out. */
     readonly named: () => void
     readonly retrying: (cause: string, afterMs: number) => void

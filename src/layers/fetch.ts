@@ -8,6 +8,7 @@ import type { Backoff } from "../registry/retry.ts"
 import { BaseImage } from "./base.ts"
 import { type Budget, type Member, steadyMs } from "./budget.ts"
 import { type Fetched, PullFault } from "./carrier.ts"
+import { decode } from "./checkpoint.ts"
 import { Extraction } from "./extract.ts"
 import { faultOf } from "./faults.ts"
 import type { FetchMessage } from "./messages.ts"
@@ -32,11 +33,30 @@ const PROGRESS_MS = 100
 const REGION_BYTES = 256 * 1024
 
 /**
- * Fetches and extracts one layer, from its checkpoint or from nothing. What came damaged is fetched
- * once more from its first byte, as a link or a proxy may have done it; twice, and it is the
- * registry's own. An archive on this disk will not be any better the second time.
+ * Fetches and extracts one layer, from its checkpoint or from nothing. A delta that was not asked
+ * for and cannot be applied is given up for the layer itself.
  */
 export const fetchLayer = (
+  job: FetchMessage,
+  tools: FetchTools,
+): Effect.Effect<Fetched, PullFault> => {
+  if (job.whole === null) return fetchNamed(job, tools)
+  const whole = { ...job, source: job.whole, base: null, whole: null }
+  const isGivenUp = job.whole.kind === "registry" && job.checkpoint !== null &&
+    decode(job.checkpoint)?.blob === job.whole.digest
+  if (isGivenUp) return fetchNamed(whole, tools)
+  return Effect.catchIf(Effect.scoped(attempt(job, tools)), isItsOwn, ({ cause }) => {
+    tools.retrying(`the delta is given up for the whole layer: ${cause}`, 0)
+    return fetchNamed({ ...whole, checkpoint: null }, tools)
+  })
+}
+
+/**
+ * What came damaged is fetched once more from its first byte, as a link or a proxy may have done
+ * it; twice, and it is the registry's own. An archive on this disk will not be any better the
+ * second time.
+ */
+const fetchNamed = (
   job: FetchMessage,
   tools: FetchTools,
 ): Effect.Effect<Fetched, PullFault> => {
@@ -68,6 +88,10 @@ const twice = (fault: PullFault, digest: string): PullFault => {
 
 /** What is the matter with the layer itself, and with no other. */
 const ITS_OWN = ["notFound", "unsupported", "hostile"]
+
+/** Is it no fault of the link's or the disk's, but of what came and what it was to be applied to? */
+const isItsOwn = (fault: PullFault): boolean =>
+  isDamage(fault) || fault.reason === "noBase" || ITS_OWN.includes(fault.reason)
 
 /** Says which layer it was, where nobody has yet. */
 const about = (fault: PullFault, digest: string): PullFault => {

@@ -61,6 +61,7 @@ const Resolve = Schema.TaggedStruct("resolve", {
   reference: Schema.String,
   access: Access,
   platform: Schema.NullOr(Schema.String),
+  bases: Schema.Array(Schema.String),
 })
 const Inspect = Schema.TaggedStruct("inspect", { id: Id, path: Schema.String })
 const Fetch = Schema.TaggedStruct("fetch", {
@@ -71,6 +72,7 @@ const Fetch = Schema.TaggedStruct("fetch", {
   source: Source,
   access: Schema.NullOr(Access),
   base: Schema.NullOr(Schema.Array(Schema.String)),
+  whole: Schema.NullOr(Source),
   checkpoint: Schema.NullOr(Bytes),
 })
 const Drop = Schema.TaggedStruct("drop", { id: Id, directory: Schema.String })
@@ -106,6 +108,9 @@ const Resolved = Schema.TaggedStruct("resolved", {
     config: Bytes,
     layers: Schema.Array(LayerSource),
     delta: Delta,
+    offers: Schema.Array(Schema.Struct({
+      digest: Schema.String, base: Schema.String, bytes: Count,
+    })),
   }),
 })
 /** What the reference names is there; the rest of the answer may take as long as it takes. */

@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { deltaNotes } from "../oci/delta-notes.ts"
 import { digestOf } from "../oci/digest.ts"
 import { layersMismatch } from "../oci/image-config.ts"
 import { checkImage, chooseManifest, type ImageManifest, parseManifest } from "../oci/manifest.ts"
@@ -8,7 +9,7 @@ import type { Access } from "../registry/access.ts"
 import type { RegistryFault } from "../registry/faults.ts"
 import type { Document, Registry } from "../registry/registry.ts"
 import { FIRST_WORD_MS, persist, type Persistence } from "../registry/retry.ts"
-import { PullFault, type Resolved } from "./carrier.ts"
+import { type DeltaOffer, PullFault, type Resolved } from "./carrier.ts"
 import { targetOf } from "./target.ts"
 
 export interface ResolveJob {
@@ -18,6 +19,8 @@ export interface ResolveJob {
   readonly access: Access
   /** `linux/arm64/v8`; null: this machine's. */
   readonly platform: string | null
+  /** IDs of images that are here. */
+  readonly bases: readonly string[]
 }
 
 export interface ResolveTools extends Pick<Persistence, "backoff" | "retrying"> {
@@ -67,8 +70,12 @@ export const resolve = Effect.fnUntraced(
     const { config: target, diffIds, delta } = yield* lift(targetOf(bytes))
     const mismatch = layersMismatch(diffIds, manifest.layers.length)
     if (mismatch !== null) return yield* damaged({ cause: mismatch })
+    const imageId = digestOf(target)
+    const offers = delta !== null || job.bases.length === 0 || job.bases.includes(imageId)
+      ? []
+      : yield* offered(registry, job, document.digest)
     return {
-      imageId: digestOf(target),
+      imageId,
       manifestDigest: document.digest,
       digest: named.digest,
       mediaType: manifest.mediaType,
@@ -76,9 +83,27 @@ export const resolve = Effect.fnUntraced(
       config: target,
       layers: layersOf(manifest, diffIds, access.host, repository),
       delta,
+      offers,
     } satisfies Resolved
   },
 )
+
+/**
+ * Deltas against images that are here which the registry has for this manifest. That there are none
+ * and that it cannot be asked is the same: the image itself is there.
+ */
+const offered = (
+  registry: Registry["Service"],
+  { access, repository, bases }: ResolveJob,
+  digest: string,
+): Effect.Effect<readonly DeltaOffer[]> =>
+  registry.referrers(access, repository, digest).pipe(
+    Effect.map((found) =>
+      found.map(({ digest, annotations }) => ({ digest, ...deltaNotes(annotations) }))
+        .filter((offer): offer is DeltaOffer => offer.base !== undefined && bases.includes(offer.base))
+    ),
+    Effect.orElseSucceed(() => []),
+  )
 
 const damaged = ({ cause }: { readonly cause: string }): PullFault =>
   new PullFault({ reason: "damaged", cause })

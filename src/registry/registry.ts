@@ -2,9 +2,10 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { digestOf, isDigest } from "../oci/digest.ts"
-import { MANIFEST_TYPES } from "../oci/manifest.ts"
+import { type Descriptor, MANIFEST_TYPES, MEDIA, parseManifest } from "../oci/manifest.ts"
 import { type Access, familiarImage, familiarName, isInsecure, loginTo } from "./access.ts"
 import { type Challenge, parseChallenges } from "./challenge.ts"
 import { answerFault, permanent, type RegistryFault, type Subject } from "./faults.ts"
@@ -51,6 +52,16 @@ export class Registry extends Context.Service<Registry, {
     repository: string,
     descriptor: { readonly digest: string; readonly size: number },
   ) => Effect.Effect<Uint8Array, RegistryFault>
+  /**
+   * What refers to a manifest: as the registry lists it, or, of one that has no such list, as its
+   * clients keep it under a tag (distribution specification, "Listing Referrers"). None where there
+   * is neither.
+   */
+  readonly referrers: (
+    access: Access,
+    repository: string,
+    digest: string,
+  ) => Effect.Effect<readonly Descriptor[], RegistryFault>
   /** Asks for a blob, following redirects; the caller judges status and headers. */
   readonly blob: (request: BlobRequest) => Effect.Effect<Answer, RegistryFault, Scope.Scope>
 }>()("registry/Registry") {
@@ -92,6 +103,7 @@ const makeRegistry = Effect.fnUntraced(function*(settings: HttpSettings) {
   return Registry.of({
     ping: (access) => ping(client, access),
     document: (access, repository, reference) => document(client, access, repository, reference),
+    referrers: (access, repository, digest) => referrers(client, access, repository, digest),
     content: (access, repository, descriptor) => content(client, access, repository, descriptor),
     blob: (request) => blob(client, request),
   })
@@ -220,6 +232,37 @@ const document = Effect.fnUntraced(
   },
   Effect.scoped,
 )
+
+const referrers = Effect.fnUntraced(
+  function*(client: Client, access: Access, repository: string, digest: string) {
+    const path = `/v2/${repository}/referrers/${digest}`
+    const subject = subjectOf(access, repository, digest)
+    const { answer } = yield* client.authorized(access, subject, path, { accept: MEDIA.ociIndex })
+    if (answer.status === 200) {
+      const bytes = yield* collect(answer, DOCUMENT_BYTES_MAX, () =>
+        permanent("unsupported", `referrers of ${subject.image} are larger than 4 MiB`))
+      return listed(bytes, MEDIA.ociIndex)
+    }
+    yield* collectError(answer)
+    const tagged = document(client, access, repository, referrersTag(digest))
+    return yield* Effect.catchIf(
+      Effect.map(tagged, ({ bytes, mediaType }) => listed(bytes, mediaType)),
+      ({ reason }: RegistryFault) => reason === "notFound",
+      () => Effect.succeed([]),
+    )
+  },
+  Effect.scoped,
+)
+
+/** The tag of the index of a manifest's referrers: `sha256-<hex>`. */
+export const referrersTag = (digest: string): string => digest.replace(":", "-")
+
+/** The entries of an index; none of what is no index. */
+const listed = (bytes: Uint8Array, mediaType: string): readonly Descriptor[] =>
+  Result.match(parseManifest(bytes, mediaType), {
+    onSuccess: (found) => found.kind === "list" ? found.manifests : [],
+    onFailure: () => [],
+  })
 
 const content = Effect.fnUntraced(
   function*(

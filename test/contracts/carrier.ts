@@ -98,6 +98,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
       reference,
       access: world.access,
       platform: null,
+      bases: [],
       named: () => {},
       retrying: () => {},
     })
@@ -113,6 +114,7 @@ export const carrierContract = (name: string, makeWorld: () => Promise<CarrierWo
       source: layer.source,
       access: world.access,
       base: null,
+      whole: null,
       checkpoint: null,
       ...more,
     })

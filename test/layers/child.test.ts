@@ -22,6 +22,7 @@ const jobOf = (world: LinuxWorld, layer: WorldLayer, directory: string): FetchJo
   source: layer.source,
   access: world.access,
   base: null,
+  whole: null,
   checkpoint: null,
 })
 
@@ -42,7 +43,7 @@ describe.skipIf(!root)("as root", () => {
         const { access } = world
         const resolved = yield* carrier.resolve(
           {
-            repository, reference, access, platform: null, named: () => {}, retrying: () => {},
+            repository, reference, access, platform: null, bases: [], named: () => {}, retrying: () => {},
           },
         )
         for (const layer of resolved.layers) {

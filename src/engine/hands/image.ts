@@ -3,7 +3,9 @@ import * as Result from "effect/Result"
 import type { Needed } from "../../../machines/image.ts"
 import { type Address, layerAddress } from "../../../machines/words.ts"
 import { Directories } from "../../kernel/directories.ts"
-import { Carrier, type Credentials, PullFault, type Resolved } from "../../layers/carrier.ts"
+import {
+  Carrier, type Credentials, type DeltaOffer, PullFault, type Resolved,
+} from "../../layers/carrier.ts"
 import { shortage } from "../../layers/space.ts"
 import {
   formatReference,
@@ -30,24 +32,35 @@ const namesOf = (reference: Reference, digest: string) => ({
   digests: [`${repositoryOf(reference)}@${digest}`],
 })
 
-/**
- * What a registry says of a reference, as an event: the layers it needs, and the rows as cargo.
- * `base`: layers of the image that it is a delta against, if it is one.
- */
-const resolvedEvent = (
-  reference: Reference,
-  found: Resolved,
-  base: readonly BaseLayer[] | null,
-): MachineEvent => {
+/** A delta that makes what is asked for, of an image whose layers are `base`. */
+interface Found {
+  readonly base: readonly BaseLayer[]
+  /** It was not asked for: its layers stand for those of the image that was. */
+  readonly chosen: { readonly offer: DeltaOffer; readonly layers: Resolved["layers"] } | null
+}
+
+/** What a registry says of a reference, as an event: the layers it needs, and the rows as cargo. */
+const resolvedEvent = (reference: Reference, found: Resolved, delta: Found | null): MachineEvent => {
   const row: ImageCargo = {
     config: found.config,
     manifest: found.manifest,
     mediaType: found.mediaType,
     ...namesOf(reference, found.digest),
-    leased: leasedOf(base),
+    leased: leasedOf(delta?.base ?? null),
   }
-  const layers = neededOf(found.layers, base)
-  return { type: "resolved", imageId: found.imageId, digest: found.digest, layers, row }
+  const chosen = delta?.chosen ?? null
+  const layers = neededOf(chosen?.layers ?? found.layers, delta?.base ?? null)
+  return {
+    type: "resolved",
+    imageId: found.imageId,
+    digest: found.digest,
+    layers: chosen === null ? layers : layers.map(({ address, source }, n) => ({
+      address,
+      source: { ...source, whole: found.layers[n]!.source },
+    })),
+    delta: chosen?.offer ?? null,
+    row,
+  }
 }
 
 const presentEvent = (reference: Reference, imageId: string, digest: string): MachineEvent => {
@@ -92,14 +105,16 @@ const resolve = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent
   const parsed = parseReference(order.params.reference)
   if (Result.isFailure(parsed)) return Effect.succeed(failed("unsupported", parsed.failure.cause))
   const reference = parsed.success
-  return askPlaces(tools, order, reference).pipe(
+  return Effect.flatMap(tools.bases.ids, (here) => askPlaces(tools, order, reference, here)).pipe(
     Effect.flatMap((found) => {
       const here = presentAs(tools.store, found)
       if (here !== null) return Effect.succeed(presentEvent(reference, here, found.digest))
       return Effect.gen(function*() {
-        const base = found.delta === null ? null : yield* tools.bases.find(found.delta.base)
+        const delta = found.delta === null
+          ? yield* choose(tools, order, reference, found)
+          : { base: yield* tools.bases.find(found.delta.base), chosen: null }
         yield* ensureRoom(tools, found)
-        return resolvedEvent(reference, found, base)
+        return resolvedEvent(reference, found, delta)
       })
     }),
     Effect.catch(({ reason, cause }) => {
@@ -123,6 +138,32 @@ export const presentAs = (
   [imageId, delta?.imageId].find((id) => id !== undefined && store.images.get(id) !== undefined) ??
     null
 
+/**
+ * The cheapest of the deltas that a registry has for an image, if that is less than what is missing
+ * of its layers. Whatever is wrong with it, the image itself is there.
+ */
+const choose = (
+  tools: Tools,
+  order: Order<Wanted>,
+  reference: Reference,
+  found: Resolved,
+): Effect.Effect<Found | null> => {
+  const [offer] = found.offers.toSorted((a, b) => a.bytes - b.bytes)
+  if (offer === undefined || offer.bytes >= missingBytes(tools, found)) return Effect.succeed(null)
+  return Effect.gen(function*() {
+    const wanted = { ...reference, tag: null, digest: offer.digest }
+    const { imageId, delta, layers } = yield* askPlaces(tools, order, wanted, [])
+    const isFor = imageId === found.imageId && delta?.base === offer.base &&
+      layers.length === found.layers.length
+    if (!isFor) return null
+    return { base: yield* tools.bases.find(offer.base), chosen: { offer, layers } }
+  }).pipe(
+    Effect.catch(({ cause }) =>
+      Effect.as(Effect.logInfo(`${order.address}: no delta: ${cause}`), null)
+    ),
+  )
+}
+
 const failed = (reason: string, cause: string): MachineEvent =>
   ({ type: "resolveFailed", reason, cause })
 
@@ -131,6 +172,7 @@ const askPlaces = (
   { board, carrier, keyring, registries }: Tools,
   { address, params }: Order<Wanted>,
   { domain, path, tag, digest }: Reference,
+  bases: readonly string[],
 ): Effect.Effect<Resolved, PullFault> => {
   const found = { of: address, current: 0, total: 0 }
   const ask = (place: Place, credentials: Credentials | null) =>
@@ -139,6 +181,7 @@ const askPlaces = (
       reference: digest ?? tag ?? "latest",
       access: { ...place, credentials },
       platform: params.platform,
+      bases,
       named: () => board.tell({ ...found, retry: null }),
       retrying: (cause, afterMs) => {
         // Before it is found, nobody has been answered yet: there is no stream to say it in.
@@ -157,11 +200,17 @@ const askPlaces = (
  * Refuses before the first byte what certainly cannot fit: a layer never takes less room than its
  * blob. Of a layer that has a row some may be here already.
  */
-const ensureRoom = ({ directories, paths, store }: Tools, { layers }: Resolved) =>
+const ensureRoom = (tools: Tools, found: Resolved) =>
   Effect.gen(function*() {
-    const missing = layers.filter(({ diffId }, position) =>
-      store.layers.get(layerAddress(diffId, position === 0)) === undefined)
-    const bytes = missing.reduce((sum, { source }) => sum + source.size, 0)
+    const { directories, paths } = tools
+    const bytes = missingBytes(tools, found)
     const cause = shortage(yield* directories.free(paths.dataRoot), bytes)
     if (cause !== null) return yield* new PullFault({ reason: "noSpace", cause })
   })
+
+/** Of the layers that have no row, as they are sent. */
+const missingBytes = ({ store }: Tools, { layers }: Resolved): number =>
+  layers
+    .filter(({ diffId }, position) =>
+      store.layers.get(layerAddress(diffId, position === 0)) === undefined)
+    .reduce((sum, { source }) => sum + source.size, 0)

@@ -54,7 +54,7 @@ const credentialsFor = ({ keyring, loop }: Tools, layer: Address) => {
 }
 
 /** A source as the layer's machine keeps it. */
-type KeptSource = Source & { readonly base?: readonly BaseLayer[] }
+type KeptSource = Source & { readonly base?: readonly BaseLayer[]; readonly whole?: Source }
 
 const jobFor = (tools: Tools, address: Address, source: KeptSource): FetchJob => {
   const { paths, registries, store } = tools
@@ -69,6 +69,7 @@ const jobFor = (tools: Tools, address: Address, source: KeptSource): FetchJob =>
     access: source.kind === "registry"
       ? { ...registries.accessTo(source.host), credentials: credentialsFor(tools, address) }
       : null,
+    whole: source.whole ?? null,
     base: source.base?.map((layer) => directoryOf(tools, layer)) ?? null,
     checkpoint: store.layers.checkpointOf(address),
   }

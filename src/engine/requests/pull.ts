@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { Address } from "../../../machines/words.ts"
-import { type Credentials, PullFault } from "../../layers/carrier.ts"
+import { type Credentials, type DeltaOffer, PullFault } from "../../layers/carrier.ts"
 import { formatReference, type Reference } from "../../oci/reference.ts"
 import { Store } from "../../store/store.ts"
 import { Keyring } from "../keyring.ts"
@@ -24,6 +24,8 @@ export interface LayerNews {
 export type PullNews =
   /** What is asked for exists: from here on a failure is news as well. */
   | { readonly kind: "named"; readonly retry: Progress["retry"] }
+  /** A delta is fetched in place of the layers: how many bytes of it, and against which image. */
+  | { readonly kind: "delta"; readonly base: string; readonly bytes: number }
   | { readonly kind: "layers"; readonly layers: readonly LayerNews[] }
   | { readonly kind: "progress"; readonly progress: Progress }
   /** `existed`: it was here before, nothing was fetched. */
@@ -88,6 +90,8 @@ export const watchImage = (
       const layers = layersOf(transition)
       if (layers !== undefined) {
         for (const layer of layers) mine.add(layer.address)
+        const delta = transition.event["delta"] as DeltaOffer | null | undefined
+        if (delta) tell({ kind: "delta", base: delta.base, bytes: delta.bytes })
         tell({ kind: "layers", layers })
       } else if (transition.event.type === "layerReady") {
         const layer = transition.event["from"] as Address

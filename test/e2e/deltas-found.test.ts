@@ -1,0 +1,186 @@
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { gzipSync } from "node:zlib"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { ask, textOf } from "../../simulations/bench/engines/docker.ts"
+import { type MadeImage, putImage } from "../../simulations/world/image-maker.ts"
+import { EmbeddedRegistry } from "../../simulations/world/registry.ts"
+import { ArchiveFiles } from "../../src/layers/archive-files.ts"
+import { MEDIA } from "../../src/oci/manifest.ts"
+import { deltaAnnotations } from "../../src/oci/delta-notes.ts"
+import { noise, tarball } from "../layers/tarballs.ts"
+import { type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
+import { belongings, expectIntact } from "./intact.ts"
+import { errorIn, pull } from "./pulling.ts"
+
+const OLD = noise(400_000, 1)
+const SAME = tarball({ path: "same", content: noise(50_000, 2) })
+const gzip = (tar: Buffer) => ({ tar, compression: "gzip" as const })
+/** Two layers each, of which the upper one differs in a few bytes and one new file. */
+const LAYERS = {
+  1: [gzip(SAME), gzip(tarball({ path: "big", content: OLD }))],
+  2: [
+    gzip(SAME),
+    gzip(tarball(
+      { path: "big", content: Buffer.concat([OLD.subarray(0, 1000), OLD.subarray(990)]) },
+      { path: "new", content: "hello" },
+    )),
+  ],
+}
+
+interface Delta {
+  readonly digest: string
+  readonly layers: readonly { readonly digest: string; readonly size: number }[]
+}
+
+describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", () => {
+  let corner: Corner
+  let engine: Engine
+  let registry: EmbeddedRegistry
+  let images: { readonly 1: MadeImage; readonly 2: MadeImage }
+  let archive: string
+
+  const put = (version: 1 | 2): MadeImage =>
+    putImage(registry, {
+      repository: "app", tags: [`v${version}`], layers: LAYERS[version], dialect: "docker",
+    })
+  const name = (version: 1 | 2): string => `${registry.host}/app:v${version}`
+
+  /** Puts up the delta that was made, as the subject of the second image. */
+  const putDelta = (): Delta => {
+    const files = new ArchiveFiles(archive)
+    const read = (path: string) => files.bytes(path, 1 << 20)
+    const [saved] = JSON.parse(read("manifest.json").toString())
+    const config = read(saved.Config)
+    const layers = (saved.Layers as string[]).map((path) => {
+      const blob = gzipSync(read(path))
+      return {
+        mediaType: MEDIA.ociLayerGzip, digest: registry.addBlob(blob), size: blob.length,
+      }
+    })
+    files.close()
+    const bytes = layers.reduce((sum, { size }) => sum + size, 0)
+    const subject = {
+      mediaType: images[2].mediaType, digest: images[2].digest, size: images[2].manifestBytes,
+    }
+    const annotations = deltaAnnotations({ base: images[1].imageId, bytes })
+    const manifest = Buffer.from(JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA.ociManifest,
+      config: {
+        mediaType: MEDIA.ociConfig, digest: registry.addBlob(config), size: config.length,
+      },
+      layers,
+      subject,
+      annotations,
+    }))
+    const digest = registry.addManifest("app", MEDIA.ociManifest, manifest)
+    const index = Buffer.from(JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA.ociIndex,
+      manifests: [{ mediaType: MEDIA.ociManifest, digest, size: manifest.length, annotations }],
+    }))
+    const tag = images[2].digest.replace(":", "-")
+    registry.addManifest("app", MEDIA.ociIndex, index, tag)
+    return { digest, layers }
+  }
+
+  beforeAll(async () => {
+    corner = await openCorner()
+    engine = await corner.start({ name: "finds" })
+    registry = await EmbeddedRegistry.start()
+    images = { 1: put(1), 2: put(2) }
+    const maker = await corner.start({ name: "makes" })
+    for (const version of [1, 2] as const) await pull(maker, name(version))
+    const query = `src=${name(1)}&dest=${name(2)}&t=app:delta`
+    const answer = await ask(maker.place.socket, "POST", `/images/delta?${query}`)
+    expect(await textOf(answer)).toContain("Created delta: sha256:")
+    archive = join(corner.root, "delta.tar")
+    await maker.done(["save", "--output", archive, "app:delta"])
+    expect(await maker.stop()).toBe(0)
+    await registry.close()
+  })
+  beforeEach(async () => {
+    registry = await EmbeddedRegistry.start()
+    images = { 1: put(1), 2: put(2) }
+  })
+  afterEach(async () => {
+    for (const version of [2, 1] as const) await engine.docker(["rmi", name(version)])
+    await expectIntact(corner, { ...await belongings(engine), images: [], containers: "" })
+    await registry.close()
+  })
+  afterAll(async () => {
+    expect(await engine.stop()).toBe(0)
+    await corner[Symbol.asyncDispose]()
+  })
+
+  /** Pulls the second image: the same image, digest and tag, however it came. */
+  const pullSecond = async () => {
+    const heard = await pull(engine, name(2))
+    expect(errorIn(heard)).toBeNull()
+    const said = heard.lines.map(({ status }) => status)
+    expect(said).toContain(`Digest: ${images[2].digest}`)
+    expect(said.at(-1)).toBe(`Status: Downloaded newer image for ${name(2)}`)
+    const { Id, RepoDigests, RepoTags } = JSON.parse(await engine.done(["inspect", name(2)]))[0]
+    expect({ Id, RepoDigests, RepoTags }).toEqual({
+      Id: images[2].imageId,
+      RepoDigests: [`${registry.host}/app@${images[2].digest}`],
+      RepoTags: [name(2)],
+    })
+    return said
+  }
+  const bytesOf = (layers: readonly { readonly digest: string }[]): number =>
+    layers.reduce((sum, { digest }) => sum + registry.bytesSent(digest), 0)
+  const USES = /^Pulling a delta of [\d.]+k?B against [0-9a-f]{12}$/
+
+  test.each([true, false])("is fetched in its place (referrers listed: %s)", async (referrers) => {
+    await registry.close()
+    registry = await EmbeddedRegistry.start({ referrers })
+    images = { 1: put(1), 2: put(2) }
+    const delta = putDelta()
+    await pull(engine, name(1))
+    const before = bytesOf(images[2].layers)
+    const said = await pullSecond()
+    expect(said.filter((line) => USES.test(line ?? ""))).toHaveLength(1)
+    expect(bytesOf(images[2].layers)).toBe(before)
+    expect(bytesOf(delta.layers)).toBeLessThan(5000)
+  })
+
+  test("is of no use without its base", async () => {
+    putDelta()
+    const said = await pullSecond()
+    expect(said.filter((line) => USES.test(line ?? ""))).toEqual([])
+  })
+
+  test("gives way to the whole layer where it is damaged", async () => {
+    const delta = putDelta()
+    registry.inject({ on: "blob", name: delta.layers[1]!.digest, misdeed: { do: "corrupt", at: 90 } })
+    await pull(engine, name(1))
+    const said = await pullSecond()
+    expect(said.filter((line) => USES.test(line ?? ""))).toHaveLength(1)
+    expect(bytesOf(images[2].layers)).toBeGreaterThan(400_000)
+  })
+
+  test("gives way where the base is damaged", async () => {
+    putDelta()
+    await pull(engine, name(1))
+    const { GraphDriver } = JSON.parse(await engine.done(["inspect", name(1)]))[0]
+    const big = join(GraphDriver.Data.UpperDir, "big")
+    const bytes = readFileSync(big)
+    bytes[200_000]! ^= 1
+    writeFileSync(big, bytes)
+    await pullSecond()
+    expect(bytesOf(images[2].layers)).toBeGreaterThan(400_000)
+  })
+
+  test("is not missed where the registry does not say", async () => {
+    putDelta()
+    registry.inject({ on: "referrers", misdeed: { do: "answer", status: 500 } })
+    registry.inject({
+      on: "manifest", name: images[2].digest.replace(":", "-"),
+      misdeed: { do: "answer", status: 500 },
+    })
+    await pull(engine, name(1))
+    await pullSecond()
+  })
+})
