@@ -39,6 +39,8 @@ describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", (
   let registry: EmbeddedRegistry
   let images: { readonly 1: MadeImage; readonly 2: MadeImage }
   let archive: string
+  /** A data root that has the first image, of an engine that does not run. */
+  let store: string
 
   const put = (version: 1 | 2): MadeImage =>
     putImage(registry, {
@@ -97,7 +99,9 @@ describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", (
     expect(await textOf(answer)).toContain("Created delta: sha256:")
     archive = join(corner.root, "delta.tar")
     await maker.done(["save", "--output", archive, "app:delta"])
+    await maker.done(["rmi", "app:delta", name(2)])
     expect(await maker.stop()).toBe(0)
+    store = maker.place.dataRoot
     await registry.close()
   })
   beforeEach(async () => {
@@ -171,6 +175,20 @@ describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", (
     writeFileSync(big, bytes)
     await pullSecond()
     expect(bytesOf(images[2].layers)).toBeGreaterThan(400_000)
+  })
+
+  test("has its base in the delta store, and takes from there what both images share", async () => {
+    const delta = putDelta()
+    const args = ["--delta-data-root", store, "--delta-storage-driver", "overlay2"]
+    const second = await corner.start({ name: "host", args })
+    const heard = await pull(second, name(2))
+    expect(errorIn(heard)).toBeNull()
+    expect(heard.lines.filter(({ status }) => USES.test(status ?? ""))).toHaveLength(1)
+    expect(bytesOf(images[2].layers) + registry.bytesSent(delta.layers[0]!.digest)).toBe(0)
+    expect((await belongings(second)).images).toHaveLength(1)
+    await second.done(["rmi", name(2)])
+    await expectIntact(corner, { ...await belongings(second), images: [], containers: "" })
+    expect(await second.stop()).toBe(0)
   })
 
   test("is not missed where the registry does not say", async () => {
