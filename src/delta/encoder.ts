@@ -1,12 +1,15 @@
 import type { Sink } from "./base.ts"
-import { BLOCK_BYTES, type BlockIndex, hashOf, rolled } from "./block-index.ts"
+import { type Anchors, BLOCK_BYTES } from "./anchors.ts"
 import { CommandWriter, LITERAL_BYTES_MAX } from "./commands.ts"
 
 /** How much of the target is kept: a literal of full length, and room to read on. */
 const BUFFER_BYTES = LITERAL_BYTES_MAX + (1 << 20)
-/** Behind a copy its own neighbourhood is tried so far, for runs of at least so many bytes. */
-const GAP_MAX = 64
-const NEAR_MIN = 16
+/**
+ * Behind a copy its own neighbourhood is tried so far, for runs of at least so many bytes: larger
+ * gaps and shorter runs were tried, and made larger deltas.
+ */
+const GAP_MAX = 24
+const NEAR_MIN = 32
 /** What must be in the buffer before anything is decided, unless the target ends. */
 const AHEAD_BYTES = GAP_MAX + NEAR_MIN + BLOCK_BYTES
 
@@ -28,20 +31,20 @@ export interface DeltaSums {
  * another.
  */
 export class Encoder {
-  readonly #index: BlockIndex
+  readonly #index: Anchors
   readonly #commands: CommandWriter
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   #end = 0
   /** What is before this has become commands; what is before `#at` has been looked at. */
   #literal = 0
   #at = 0
-  /** Where in the base stands what follows the last copy; -1: there was none. */
-  #next = -1
+  /** Where in the base stands what follows the last copy. */
+  #next = 0
   #phase: "copy" | "gap" | "search" = "search"
   #copied = 0
   #taken = 0
 
-  constructor(index: BlockIndex, sink: Sink) {
+  constructor(index: Anchors, sink: Sink) {
     this.#index = index
     this.#commands = new CommandWriter(sink)
   }
@@ -117,23 +120,24 @@ export class Encoder {
 
   /** Looks up blocks until one is found, or the next one would begin at or behind `limit`. */
   #search(limit: number): void {
-    const buffer = this.#buffer
-    const index = this.#index
     const last = Math.min(limit, this.#end - BLOCK_BYTES + 1)
-    let at = this.#at
-    if (at < last) {
-      let hash = hashOf(buffer, at)
-      for (; at < last; at++) {
-        const position = index.find(hash, buffer, at)
-        if (position >= 0 && this.#match(at, position)) return
-        hash = rolled(hash, buffer[at]!, buffer[at + BLOCK_BYTES]!)
-      }
+    for (let at = this.#at; at < last; at++) {
+      at = this.#index.search(this.#buffer, at, last)
+      if (at < last && this.#match(at, this.#index.found)) return
     }
     this.#at = limit
   }
 
-  /** Copies from where target at `at` and base at `position` begin to be the same, if they are. */
+  /**
+   * Copies what is the same around `at`: as the last copy went on, if that fits, else as the base
+   * has it at `position`, if it does.
+   */
   #match(at: number, position: number): boolean {
+    const straight = this.#next + at - this.#literal
+    return this.#grow(at, straight) || this.#grow(at, position)
+  }
+
+  #grow(at: number, position: number): boolean {
     const { windows } = this.#index
     const same = windows.same(position, this.#buffer, at, at + BLOCK_BYTES)
     if (same < BLOCK_BYTES) return false

@@ -1,0 +1,96 @@
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { Digest, digestFault, digestOf } from "./digest.ts"
+import { ConfigFault, type ImageConfig, layersMismatch, parseImageConfig } from "./image-config.ts"
+
+/**
+ * balenaEngine's delta images: ordinary images whose configuration has another one in its labels.
+ * Their layers are deltas (`src/delta/`) against all layers of the base image.
+ */
+
+/** The image the delta was made against: its ID. */
+const BASE = "io.resin.delta.base"
+/** The configuration of the image it makes, to the byte. */
+const CONFIG = "io.resin.delta.config"
+
+/** What a delta image says of itself. */
+export interface DeltaImage {
+  /** ID of the image it is made against. */
+  readonly baseId: string
+  /** ID of the image it makes, which its configuration's bytes hash to. */
+  readonly targetId: string
+  readonly targetBytes: Uint8Array
+  readonly target: ImageConfig
+}
+
+const decodeLabels = Schema.decodeUnknownResult(
+  Schema.Struct({ [BASE]: Digest, [CONFIG]: Schema.NonEmptyString }))
+
+/** Reads a delta image's labels; null: it is no delta, as it names no base. */
+export function deltaImageOf(
+  { config, diffIds }: ImageConfig,
+): Result.Result<DeltaImage | null, ConfigFault> {
+  const base = config.labels[BASE]
+  if (base === undefined) return Result.succeed(null)
+  const cause = digestFault(base)
+  if (cause !== null) return fault(`parsing base image ${JSON.stringify(base)}: ${cause}`)
+  const labels = decodeLabels(config.labels)
+  if (Result.isFailure(labels)) return fault(`invalid delta image: ${labels.failure.message}`)
+  const targetBytes = Buffer.from(labels.success[CONFIG])
+  return Result.flatMap(parseImageConfig(targetBytes), (target) => {
+    const mismatch = layersMismatch(target.diffIds, diffIds.length)
+    return mismatch === null
+      ? Result.succeed({ baseId: base, targetId: digestOf(targetBytes), targetBytes, target })
+      : fault(mismatch)
+  })
+}
+
+/** What a delta image is made of. */
+export interface DeltaParts {
+  /** RFC 3339. */
+  readonly created: string
+  readonly baseId: string
+  readonly targetBytes: Uint8Array
+  /** Digests of the delta layers' tars, as many as the target has layers. */
+  readonly diffIds: readonly string[]
+}
+
+/** The configuration of a delta image, byte for byte as balenaEngine writes it. */
+export function deltaConfig(parts: DeltaParts): Result.Result<Buffer, ConfigFault> {
+  let target: string
+  try {
+    target = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(parts.targetBytes)
+  } catch {
+    return fault("the target's configuration is not UTF-8, so no delta image can carry it")
+  }
+  const json = JSON.stringify({
+    created: parts.created,
+    container_config: { ...NOTHING, Labels: null },
+    config: { ...NOTHING, Labels: { [BASE]: parts.baseId, [CONFIG]: target } },
+    rootfs: { type: "layers", diff_ids: parts.diffIds },
+  })
+  return Result.succeed(Buffer.from(asGo(json)))
+}
+
+/** A container's configuration that says nothing, as Go writes it. */
+const NOTHING = {
+  Hostname: "", Domainname: "", User: "", AttachStdin: false, AttachStdout: false,
+  AttachStderr: false, Tty: false, OpenStdin: false, StdinOnce: false, Env: null, Cmd: null,
+  Image: "", Volumes: null, WorkingDir: "", Entrypoint: null, OnBuild: null,
+} as const
+
+/** Go's encoder escapes these, too, wherever they stand: they are in strings only. */
+const asGo = (json: string): string =>
+  json.replace(/[<>&\u2028\u2029]/g, (one) =>
+    `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`)
+
+/**
+ * How many of a target's layers, from the bottom up, the base image has too (by chain ID, which is
+ * the same as long as all diff IDs are). In a delta image an empty tar stands for each.
+ */
+export function commonLayers(base: readonly string[], target: readonly string[]): number {
+  const first = target.findIndex((diffId, n) => base[n] !== diffId)
+  return first < 0 ? target.length : first
+}
+
+const fault = (cause: string) => Result.fail(new ConfigFault({ cause }))
