@@ -38,10 +38,9 @@ export class BaseImage implements Base {
     return n < 0 ? null : this.#open(n)
   }
 
-  /** How many layers, from the lowest, an image of these has in common with this one. */
-  common(diffIds: readonly string[]): number {
-    const first = diffIds.findIndex((diffId, n) => this.#diffIds[n] !== diffId)
-    return first < 0 ? diffIds.length : first
+  /** Of its layers, lowest first. */
+  get diffIds(): readonly string[] {
+    return this.#diffIds
   }
 
   close(): void {

@@ -1,10 +1,11 @@
 import { basename, dirname } from "node:path/posix"
 import * as Effect from "effect/Effect"
-import { BlockIndex } from "../delta/block-index.ts"
+import { Anchors } from "../delta/anchors.ts"
 import { Encoder } from "../delta/encoder.ts"
 import { EMPTY_LAYER, wrapperHead, wrapperTail } from "../delta/wrapper.ts"
 import { Sha256 } from "../kernel/digest.ts"
 import { close, makeAt, openAt, openRoot, readAt, sizeOf, writeAt } from "../kernel/files.ts"
+import { commonLayers } from "../oci/delta.ts"
 import { BaseImage } from "./base.ts"
 import { steadyMs } from "./budget.ts"
 import type { EncodedLayer, EncodeJob, EncodeWatch, PullFault } from "./carrier.ts"
@@ -33,7 +34,7 @@ export const encodeLayers = (
   Effect.scoped(Effect.gen(function*() {
     const directory = yield* opened(() => openDirectory(job.directory))
     const base = yield* opened(() => new BaseImage(job.base))
-    const common = base.common(job.targets.map(({ diffId }) => diffId))
+    const common = commonLayers(base.diffIds, job.targets.map(({ diffId }) => diffId))
     const index = common === job.targets.length ? null : yield* fingerprint(base, watch)
     const made: EncodedLayer[] = []
     for (const [n, target] of job.targets.entries()) {
@@ -63,7 +64,7 @@ const openDirectory = (path: string) => {
 
 const fingerprint = (base: BaseImage, watch: EncodeWatch) =>
   Effect.gen(function*() {
-    const index = yield* encoding(() => new BlockIndex(base, MEMORY_BYTES))
+    const index = yield* encoding(() => new Anchors(base, MEMORY_BYTES))
     const tell = throttled((current, total) => watch.progress(0, current, total))
     while (yield* encoding(() => index.advance())) {
       yield* tell(index.position, base.size)
@@ -75,7 +76,7 @@ const fingerprint = (base: BaseImage, watch: EncodeWatch) =>
 
 const encodeLayer = (
   layer: LayerTar,
-  index: BlockIndex,
+  index: Anchors,
   file: DeltaFile,
   tell: (current: number, total: number) => Effect.Effect<void>,
 ) =>

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { deltaNotes } from "../oci/delta-notes.ts"
+import { deltaNotes } from "../oci/delta.ts"
 import { digestOf } from "../oci/digest.ts"
 import { layersMismatch } from "../oci/image-config.ts"
 import { checkImage, chooseManifest, type ImageManifest, parseManifest } from "../oci/manifest.ts"

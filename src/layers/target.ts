@@ -1,5 +1,5 @@
 import * as Result from "effect/Result"
-import { deltaOf } from "../delta/labels.ts"
+import { deltaImageOf } from "../oci/delta.ts"
 import { digestOf } from "../oci/digest.ts"
 import { parseImageConfig } from "../oci/image-config.ts"
 import { type DeltaOf, PullFault } from "./carrier.ts"
@@ -15,16 +15,14 @@ export interface Target {
 
 /** What the configuration of an image that came stands for: of a delta's, what the delta makes. */
 export const targetOf = (config: Uint8Array): Result.Result<Target, PullFault> =>
-  Result.gen(function*() {
-    const { os, diffIds, config: { labels } } = yield* parsed(config)
-    const found = yield* Result.mapError(deltaOf(labels), damaged)
-    if (found === null) return { config, os, diffIds, delta: null }
-    const made = yield* parsed(found.config)
-    const delta = { imageId: digestOf(config), base: found.base }
-    return { config: found.config, os: made.os, diffIds: made.diffIds, delta }
-  })
-
-const parsed = (config: Uint8Array) =>
-  Result.mapError(parseImageConfig(config), ({ cause }) => damaged(cause))
-
-const damaged = (cause: string): PullFault => new PullFault({ reason: "damaged", cause })
+  Result.mapError(
+    Result.gen(function*() {
+      const own = yield* parseImageConfig(config)
+      const found = yield* deltaImageOf(own)
+      if (found === null) return { config, os: own.os, diffIds: own.diffIds, delta: null }
+      const { baseId, target, targetBytes } = found
+      const delta = { imageId: digestOf(config), base: baseId }
+      return { config: targetBytes, os: target.os, diffIds: target.diffIds, delta }
+    }),
+    ({ cause }) => new PullFault({ reason: "damaged", cause }),
+  )

@@ -93,4 +93,28 @@ export function commonLayers(base: readonly string[], target: readonly string[])
   return first < 0 ? target.length : first
 }
 
+/** What a delta's manifest says of it beside its subject, the image that it makes. */
+export interface DeltaNotes {
+  /** ID of the image that it is made against. */
+  readonly base: string
+  /** Of all its layers, as they are sent. */
+  readonly bytes: number
+}
+
+const BASE_NOTE = "io.balena.delta.base"
+const BYTES_NOTE = "io.balena.delta.bytes"
+
+type Annotations = Readonly<Record<string, string>>
+
+/** The annotations of a delta's manifest, which registries show in the list of referrers as well. */
+export const deltaAnnotations = ({ base, bytes }: DeltaNotes): Annotations =>
+  ({ [BASE_NOTE]: base, [BYTES_NOTE]: String(bytes) })
+
+/** Reads them; empty of what is no delta. */
+export const deltaNotes = (annotations: Annotations): DeltaNotes | { readonly base?: never } => {
+  const { [BASE_NOTE]: base, [BYTES_NOTE]: bytes = "" } = annotations
+  if (base === undefined || !/^sha256:[0-9a-f]{64}$/.test(base)) return {}
+  return /^\d{1,15}$/.test(bytes) ? { base, bytes: Number(bytes) } : {}
+}
+
 const fault = (cause: string) => Result.fail(new ConfigFault({ cause }))

@@ -1,10 +1,11 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import type { Address } from "../../../machines/words.ts"
-import { deltaConfig } from "../../delta/image.ts"
 import { Directories } from "../../kernel/directories.ts"
 import { type EncodedLayer, PullFault } from "../../layers/carrier.ts"
+import { deltaConfig } from "../../oci/delta.ts"
 import { digestOf } from "../../oci/digest.ts"
 import { formatReference, type Reference } from "../../oci/reference.ts"
 import { Store } from "../../store/store.ts"
@@ -95,12 +96,15 @@ export const makeDelta = (wanted: WantedDelta, tell: (news: DeltaNews) => void) 
     )
     if (made instanceof PullFault) return yield* made
     const now = yield* Clock.currentTimeMillis
-    const own = deltaConfig({
-      base: source.imageId,
-      target: config,
-      diffIds: made.map(({ diffId }) => diffId),
-      createdMs: now,
-    })
+    const own = yield* Effect.fromResult(Result.mapError(
+      deltaConfig({
+        created: new Date(now).toISOString(),
+        baseId: source.imageId,
+        targetBytes: config,
+        diffIds: made.map(({ diffId }) => diffId),
+      }),
+      ({ cause }) => new PullFault({ reason: "unsupported", cause }),
+    ))
     const tag = wanted.tag === null ? null : formatReference(wanted.tag)
     yield* loadOne({
       imageId: digestOf(own),
