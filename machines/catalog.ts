@@ -3,6 +3,7 @@ import { container } from "./container.ts"
 import { engine } from "./engine.ts"
 import { image } from "./image.ts"
 import { layer } from "./layer.ts"
+import { push } from "./push.ts"
 import type { Noun } from "./words.ts"
 
 /** What the loop must know of a machine beside its chart. */
@@ -35,6 +36,7 @@ export const CATALOG: Readonly<Record<Noun, Definition>> = {
     ["pull", "load", "tag", "remove"],
   ),
   layer: define(layer, ["drop"], ["want"]),
+  push: define(push, ["push"], ["push"]),
   container: define(
     container,
     ["create", "start", "stop", "restart", "kill", "pause", "resume", "rename", "update", "remove"],

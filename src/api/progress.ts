@@ -9,8 +9,9 @@ type Line = Readonly<Record<string, unknown>>
 /** A bar moves at most this often, and the total only by so much: device links are narrow. */
 const STEP_SHARE = 0.01
 const STEP_BYTES = 512 * 1024
+export const stepOf = (total: number): number => Math.min(total * STEP_SHARE, STEP_BYTES)
 
-const shortOf = (digest: string): string => digest.replace("sha256:", "").slice(0, 12)
+export const shortOf = (digest: string): string => digest.replace("sha256:", "").slice(0, 12)
 
 const units = ["B", "kB", "MB", "GB", "TB"]
 
@@ -34,14 +35,14 @@ const bar = (current: number, total: number): string => {
   return `[${line}]  ${humanSize(current)}/${humanSize(total)}`
 }
 
-const moving = (status: string, id: string, current: number, total: number): Line => ({
+export const moving = (status: string, id: string, current: number, total: number): Line => ({
   status,
   progressDetail: { current, total },
   progress: bar(current, total),
   id,
 })
 
-const retryLine = ({ afterMs }: { readonly afterMs: number }, id: string): Line => {
+export const retryLine = ({ afterMs }: { readonly afterMs: number }, id: string): Line => {
   const seconds = Math.max(1, Math.round(afterMs / 1000))
   const noun = seconds === 1 ? "second" : "seconds"
   return { status: `Retrying in ${seconds} ${noun}`, progressDetail: {}, id }
@@ -120,8 +121,7 @@ export class PullLines {
     bar.extracting = true
     this.#total.current += Math.max(0, current - bar.current)
     bar.current = current
-    const step = Math.min(bar.size * STEP_SHARE, STEP_BYTES)
-    if (first || current - bar.shown >= step || current === bar.size) {
+    if (first || current - bar.shown >= stepOf(bar.size) || current === bar.size) {
       bar.shown = current
       lines.push(moving("Extracting", bar.id, current, bar.size))
     }
@@ -140,8 +140,7 @@ export class PullLines {
 
   #showTotal(): readonly Line[] {
     const { current, size, shown } = this.#total
-    const step = Math.min(size * STEP_SHARE, STEP_BYTES)
-    if (size <= 0 || (current - shown < step && current !== size) || current === shown) return []
+    if (size <= 0 || (current - shown < stepOf(size) && current !== size) || current === shown) return []
     this.#total.shown = current
     return [moving("", "Total", current, size)]
   }

@@ -7,6 +7,7 @@ import { eventRoutes } from "./events.ts"
 import { imageRoutes } from "./images.ts"
 import { missingRoutes } from "./missing.ts"
 import { networkRoutes } from "./networks.ts"
+import { pushRoutes } from "./push.ts"
 import { registryRoutes } from "./registry.ts"
 import type { Route } from "./route.ts"
 import { type Shown, systemRoutes } from "./system.ts"
@@ -17,6 +18,7 @@ const all = (settings: () => Shown, defaults: Defaults) =>
     ...systemRoutes(settings),
     ...debugRoutes,
     ...imageRoutes,
+    ...pushRoutes,
     ...registryRoutes,
     ...eventRoutes,
     ...containerRoutes(defaults),

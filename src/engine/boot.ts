@@ -5,6 +5,7 @@ import { containerHands } from "./hands/container.ts"
 import { engineHands } from "./hands/engine.ts"
 import { imageHands } from "./hands/image.ts"
 import { layerHands, sweepLayers } from "./hands/layer.ts"
+import { pushHands } from "./hands/push.ts"
 import { Loop } from "./loop.ts"
 import { recover } from "./recovery.ts"
 
@@ -20,7 +21,7 @@ export const bootEngine = (reboot: boolean) =>
   Effect.gen(function*() {
     const loop = yield* Loop
     const store = yield* Store
-    const hands = yield* Effect.all([containerHands, imageHands, layerHands, engineHands])
+    const hands = yield* Effect.all([containerHands, imageHands, layerHands, pushHands, engineHands])
     loop.employ(Object.assign({}, ...hands))
     // A container that has gone may have been the last to stand on a removed image's layers.
     loop.listen(({ address, done }) => {

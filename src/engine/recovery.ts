@@ -60,6 +60,7 @@ const asRowsSay = (store: StoreBody, address: Address): MachineEvent | null => {
     case "engine":
       return null // it hears of its boot anyway
     case "image":
+    case "push":
       return { type: "reborn" }
     case "container": {
       const row = store.containers.get(key)
