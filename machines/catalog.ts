@@ -4,6 +4,7 @@ import { delta } from "./delta.ts"
 import { engine } from "./engine.ts"
 import { image } from "./image.ts"
 import { layer } from "./layer.ts"
+import { push } from "./push.ts"
 import type { Noun } from "./words.ts"
 
 /** What the loop must know of a machine beside its chart. */
@@ -37,6 +38,7 @@ export const CATALOG: Readonly<Record<Noun, Definition>> = {
   ),
   layer: define(layer, ["drop"], ["want"]),
   delta: define(delta, ["make", "cancel"], ["make"]),
+  push: define(push, ["push"], ["push"]),
   container: define(
     container,
     ["create", "start", "stop", "restart", "kill", "pause", "resume", "rename", "update", "remove"],

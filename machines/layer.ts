@@ -31,7 +31,7 @@ export type LayerEvent =
   // the engine has come up, and could not read what this machine was: what rows and leases say
   | { type: "reborn"; whole: boolean; waiters: readonly Address[] }
   // a hand answers
-  | { type: "fetched"; bytes: number; tarBytes: number; entries: number }
+  | { type: "fetched"; bytes: number; tarBytes: number; entries: number; source: LayerSource }
   | ({ type: "fetchFailed" } & Failure)
   | { type: "dropped" }
   | { type: "dropFailed"; cause: string }
@@ -48,7 +48,8 @@ const { createMachine } = setup({
   actions: {
     // store.*: rows changed inside this very transaction
     "store.layerStaged": command(), // a row with a directory of its own, not ready
-    "store.layerReady": command<{ bytes: number; tarBytes: number }>(), // its checkpoint is gone
+    // Its checkpoint is gone; where it came from is known.
+    "store.layerReady": command<{ bytes: number; tarBytes: number; source: LayerSource }>(),
     "store.layerDropping": command(), // refused while anything names the layer
     "store.layerUnready": command(), // its checkpoint is forgotten before its files are
     "store.layerForget": command(),
@@ -142,7 +143,7 @@ export const layer = createMachine({
           actions: [
             {
               type: "store.layerReady",
-              params: ({ event }) => ({ bytes: event.bytes, tarBytes: event.tarBytes }),
+              params: ({ event: { bytes, tarBytes, source } }) => ({ bytes, tarBytes, source }),
             },
             {
               type: "tell.each",

@@ -1,12 +1,12 @@
 import type { AnyStateMachine, EventFromLogic, ExecutableActionObject, StateMachine } from "xstate"
 
 /** The nouns that have a machine. An address is `<noun>/<key>`; the engine's is just `engine`. */
-export const NOUNS = ["engine", "image", "layer", "delta", "container"] as const
+export const NOUNS = ["engine", "image", "layer", "delta", "push", "container"] as const
 export type Noun = (typeof NOUNS)[number]
 
 /**
  * Where a machine lives: `container/4f2c…`, `layer/sha256:9b1….bottom`,
- * `image/docker.io/library/busybox:latest`.
+ * `image/docker.io/library/busybox:latest`, `push/1k3-docker.io/library/busybox:latest`.
  */
 export type Address = string
 

@@ -8,6 +8,7 @@ export const checkSafety = (device: Device, promises: Promises): void => {
   if (device.violation !== undefined) throw device.violation
   if (!device.isUp) return
   checkImages(device)
+  checkPushes(device)
   checkPromises(device, promises)
   for (const [address, { quarantine }] of device.loop.living()) {
     if (quarantine !== null) throw new Violation(`${address} is quarantined: ${quarantine}`)
@@ -32,6 +33,18 @@ const checkImages = ({ store, directories }: Device): void => {
     const path = `/data/overlay2/${row.id.toString(36)}`
     if (row.ready === 1 && directories.at(path)?.whole !== true) {
       throw new Violation(`${row.address} is ready, but ${path} is not whole`)
+    }
+  }
+}
+
+/** What a push sends is whole and leased, whatever became of the image. */
+const checkPushes = ({ loop, store }: Device): void => {
+  const leases = new Set(store.layers.leases().map(({ kept, holder }) => `${holder} ${kept}`))
+  for (const address of loop.living().keys()) {
+    if (nounOf(address) !== "push") continue
+    for (const layer of store.images.staged(address)?.layers ?? []) {
+      const isSafe = store.layers.get(layer)?.ready === 1 && leases.has(`${address} ${layer}`)
+      if (!isSafe) throw new Violation(`${address} sends ${layer}, which nothing holds`)
     }
   }
 }

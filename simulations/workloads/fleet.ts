@@ -2,10 +2,12 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { MachineEvent } from "../../src/engine/hand.ts"
 import { Loop } from "../../src/engine/loop.ts"
-import { removeImage } from "../../src/engine/requests/image.ts"
+import { removeImage, tagImage } from "../../src/engine/requests/image.ts"
 import { pull } from "../../src/engine/requests/pull.ts"
+import { push } from "../../src/engine/requests/push.ts"
 import { parseReference } from "../../src/oci/reference.ts"
 import type { Device } from "../world/device.ts"
+import { Violation } from "../world/disk.ts"
 import type { Time } from "../world/time.ts"
 
 /** What a client was promised, and has not asked to be undone since. */
@@ -47,7 +49,8 @@ export class Fleet {
   act(): void {
     if (!this.#device.isUp) return
     const dice = this.#time.random()
-    if (dice < 0.35) this.#pull()
+    if (dice < 0.29) this.#pull()
+    else if (dice < 0.35) this.#push()
     else if (dice < 0.42) this.#removeImage()
     else if (dice < 0.47) this.#makeDelta()
     else if (dice < 0.62) this.#create()
@@ -96,6 +99,36 @@ export class Fleet {
       if (done !== undefined) this.promises.answered++
     })
     if (this.#time.chance(0.3)) this.#device.ask(ask({ type: "cancel" }), () => {})
+  }
+
+  /**
+   * Pushes an image as what it is, or under another name, which is taken away again at any time: a
+   * push does without. A client may lose its patience.
+   */
+  #push(): void {
+    const { registry, store } = this.#device
+    const tags = store.images.tags()
+    if (tags.length === 0) return
+    const { reference, image } = this.#time.oneOf(tags)
+    const isCopy = this.#time.chance(0.6)
+    const name = isCopy ? `sim.io/copy${this.#time.between(0, 4)}:latest` : reference
+    const parsed = Result.getOrThrow(parseReference(name))
+    const pushing = push(parsed, null, () => {}).pipe(
+      Effect.timeoutOption(this.#time.chance(0.3) ? this.#time.between(1, 500) : 3_600_000),
+    )
+    const untag = Effect.ignore(removeImage(name, false))
+    const asked = isCopy
+      ? Effect.andThen(tagImage(reference, parsed), Effect.all([
+        pushing,
+        Effect.delay(untag, this.#time.between(0, 2000)),
+      ], { concurrency: 2 }).pipe(Effect.map(([pushed]) => pushed)))
+      : pushing
+    this.#device.ask(asked, (pushed) => {
+      if (pushed === undefined || pushed._tag === "None") return
+      this.promises.answered++
+      const there = registry.pushed.has(`${parsed.path}:${parsed.tag}`)
+      if (!there) this.#device.violation ??= new Violation(`${name} of ${image} was not pushed`)
+    })
   }
 
   #create(): void {

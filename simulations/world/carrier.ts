@@ -3,16 +3,22 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { Budget, type Member } from "../../src/layers/budget.ts"
+import { Budget } from "../../src/layers/budget.ts"
 import {
   type Archived,
   type Carrier,
   type FetchJob,
   type Fetched,
+  type PublishJob,
   PullFault,
+  type Uploaded,
+  type UploadJob,
+  UPLOADS_MAX,
   type Watch,
 } from "../../src/layers/carrier.ts"
+import { digestOf } from "../../src/oci/digest.ts"
 import { type Broken, type SimDirectories, Violation } from "./disk.ts"
+import { Fetch } from "./fetch-sim.ts"
 import type { SimAnswer, SimRegistry } from "./registry-sim.ts"
 import type { Life, Time } from "./time.ts"
 
@@ -37,120 +43,11 @@ const FETCHES_MAX = 2
 const faultOf = (reason: PullFault["reason"], cause = "simulated") =>
   new PullFault({ reason, cause })
 
-/** What a checkpoint holds: of what it is, and how far that has come. */
-interface State {
-  readonly blob: string
-  readonly diffId: string
-  readonly bottom: boolean
-  /** Which beginning of the directory this belongs to. */
-  readonly run: number
-  readonly offset: number
-  readonly isSpoilt: boolean
-}
-
-type RegistrySource = FetchJob["source"] & { readonly kind: "registry" }
-
-/** A checkpoint that fits the job; null: there is none, and the layer begins anew. */
-const stateFor = (job: FetchJob, { digest }: RegistrySource): State | null => {
-  if (job.checkpoint === null) return null
-  let state: State
-  try {
-    state = JSON.parse(Buffer.from(job.checkpoint).toString())
-  } catch {
-    return null
-  }
-  const { blob, diffId, bottom } = state
-  return blob === digest && diffId === job.diffId && bottom === job.bottom ? state : null
-}
-
-/** A layer that is being fetched, in its open directory. */
-class Fetch implements Member {
-  readonly id: number
-  readonly job: FetchJob
-  readonly source: RegistrySource
-  readonly watch: Watch
-  readonly #directories: SimDirectories
-  readonly #run: number
-  #offset = 0
-  /** As of the last checkpoint. */
-  #kept = 0
-  #isSpoilt = false
-
-  constructor(needs: {
-    readonly id: number
-    readonly job: FetchJob
-    readonly source: RegistrySource
-    readonly watch: Watch
-    readonly directories: SimDirectories
-  }) {
-    this.id = needs.id
-    this.job = needs.job
-    this.source = needs.source
-    this.watch = needs.watch
-    this.#directories = needs.directories
-    this.#run = this.#begin(stateFor(needs.job, needs.source))
-  }
-
-  /** As the checkpoint left the directory, or empty. Answers the number of that beginning. */
-  #begin(state: State | null): number {
-    const { directory, job } = this.job
-    const there = this.#directories.at(directory)
-    if (state === null || there?.run !== state.run) return this.#directories.begin(directory)
-    if (state.offset > there.offset) {
-      throw new Violation(`${job}: checkpoint ${state.offset}, on the disk ${there.offset}`)
-    }
-    this.#kept = this.#offset = state.offset
-    this.#isSpoilt = state.isSpoilt
-    this.#directories.write(directory, { run: state.run, offset: state.offset, whole: false })
-    return state.run
-  }
-
-  get left(): number {
-    return this.source.size - this.#offset
-  }
-  get isSpoilt(): boolean {
-    return this.#isSpoilt
-  }
-  taken(): number {
-    return this.#offset
-  }
-  output(): number {
-    return this.#offset - this.#kept
-  }
-
-  take(bytes: number, isSpoilt: boolean): void {
-    this.#offset += bytes
-    this.#isSpoilt ||= isSpoilt
-    this.#write(false)
-    this.watch.progress(this.#offset, this.source.size)
-  }
-  finish(): void {
-    this.#write(true)
-  }
-
-  state(): Uint8Array {
-    this.#kept = this.#offset
-    const { diffId, bottom } = this.job
-    const state: State = {
-      blob: this.source.digest,
-      diffId,
-      bottom,
-      run: this.#run,
-      offset: this.#offset,
-      isSpoilt: this.#isSpoilt,
-    }
-    return Buffer.from(JSON.stringify(state))
-  }
-
-  #write(whole: boolean): void {
-    this.#directories.write(this.job.directory, { run: this.#run, offset: this.#offset, whole })
-  }
-}
-
 /** The simulated extraction child, with the budget that the real one has. */
 interface Child {
   readonly budget: Budget<Fetch>
   readonly fetches: Semaphore.Semaphore
+  readonly uploads: Semaphore.Semaphore
   readonly ended: Deferred.Deferred<never, PullFault>
   jobs: number
 }
@@ -163,6 +60,8 @@ export interface CarrierNeeds {
   readonly registry: SimRegistry
   readonly weather: Weather
   readonly broken: Broken
+  /** Told what must never be, as the engine takes what is thrown for a passing defect. */
+  readonly fail: (violation: Violation) => void
 }
 
 /** The simulated body of `Carrier`, for one daemon. */
@@ -209,6 +108,9 @@ export class SimCarrier {
           }))
         }),
       ),
+    upload: (job, watch) =>
+      this.#ask((child) => child.uploads.withPermits(1)(this.#upload(job, watch))),
+    publish: (job) => this.#step(() => this.#publish(job)),
     drop: (directory) =>
       this.#step(() => {
         const { directories, life } = this.#needs
@@ -265,6 +167,43 @@ export class SimCarrier {
     )
   }
 
+  /** Reads the layer, which must stay whole meanwhile, and sends it where it is not already. */
+  #upload(
+    job: UploadJob,
+    watch: Pick<Watch, "progress" | "retrying"> & { readonly named: () => void },
+  ): Effect.Effect<Uploaded, PullFault> {
+    const { directories, fail, registry, time, weather } = this.#needs
+    return Effect.gen({ self: this }, function*() {
+      yield* Effect.sleep(time.between(1, 30))
+      watch.named()
+      const there = registry.offer(job)
+      if (there !== null) return there
+      const blob = registry.packed(job.diffId)
+      if (blob === undefined) return yield* Effect.fail(faultOf("damaged"))
+      for (let sent = 0; sent < blob.tarBytes;) {
+        yield* Effect.sleep(time.between(1, 40))
+        if (directories.at(job.directory)?.whole !== true) {
+          fail(new Violation(`${job.job}: it is not whole while it is sent`))
+          return yield* Effect.fail(faultOf("damaged"))
+        }
+        if (this.#hit(weather.broken)) return yield* Effect.fail(this.#fault())
+        if (this.#hit(weather.flaky)) {
+          watch.retrying("simulated", BACKOFF_MS)
+          yield* Effect.sleep(BACKOFF_MS)
+        } else sent = Math.min(blob.tarBytes, sent + time.between(1, 4) * MIB)
+        watch.progress(sent, blob.tarBytes)
+      }
+      return registry.keep(job.repository, blob)
+    })
+  }
+
+  #publish({ repository, reference, manifest, blobs }: PublishJob): string | PullFault {
+    const lacks = this.#needs.registry.publish(repository, reference, manifest, blobs)
+    if (lacks === null) return digestOf(manifest)
+    this.#needs.fail(new Violation(`${repository}:${reference} is published without ${lacks}`))
+    return faultOf("unsupported", "manifest blob unknown")
+  }
+
   #newChild(): Child {
     let told: readonly Fetch[] = []
     const child: Child = {
@@ -280,6 +219,7 @@ export class SimCarrier {
         ))
       }),
       fetches: Semaphore.makeUnsafe(FETCHES_MAX),
+      uploads: Semaphore.makeUnsafe(UPLOADS_MAX),
       ended: Deferred.makeUnsafe(),
       jobs: 0,
     }

@@ -162,7 +162,15 @@ export class Device {
   #world(store: StoreBody, boot: number): Layer.Layer<Services> {
     const { time, directories, processes, weather, registry } = this
     const broken = this.#broken
-    const carrier = simCarrier({ time, life: this.#life, directories, registry, weather, broken })
+    const carrier = simCarrier({
+      time,
+      life: this.#life,
+      directories,
+      registry,
+      weather,
+      broken,
+      fail: (violation) => this.#fail(violation),
+    })
     const doors = Layer.mergeAll(
       Layer.succeed(Store, store),
       Layer.succeed(Paths, PATHS),

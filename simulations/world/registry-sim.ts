@@ -1,5 +1,6 @@
-import type { Resolved } from "../../src/layers/carrier.ts"
+import type { Resolved, Uploaded, UploadJob } from "../../src/layers/carrier.ts"
 import { digestOf } from "../../src/oci/digest.ts"
+import { MEDIA } from "../../src/oci/manifest.ts"
 import type { Time } from "./time.ts"
 
 const HOST = "sim.io"
@@ -42,11 +43,18 @@ export class SimRegistry {
   /** Bytes of blobs, so far. */
   sent = 0
   readonly #blobs = new Map<string, SimBlob>()
+  /** Which blobs each repository has. */
+  readonly #repositories = new Map<string, Set<string>>()
+  /** Image IDs by `repository:tag`, of what was pushed. */
+  readonly pushed = new Map<string, string>()
   #faults: Fault[] = []
 
   /** Offers an image of these layers, lowest first. */
   put(repository: string, tag: string, blobs: readonly SimBlob[]): SimImage {
-    for (const blob of blobs) this.#blobs.set(blob.digest, blob)
+    for (const blob of blobs) {
+      this.#blobs.set(blob.digest, blob)
+      this.#of(repository).add(blob.digest)
+    }
     const config = Buffer.from(JSON.stringify({
       architecture: "amd64",
       os: "linux",
@@ -57,7 +65,8 @@ export class SimRegistry {
     const layers = blobs.map(({ diffId, digest, size }) => ({
       diffId,
       source: {
-        kind: "registry" as const, host: HOST, repository, digest, size, mediaType: "", urls: [],
+        kind: "registry" as const, host: HOST, repository, digest, size,
+        mediaType: MEDIA.dockerLayerGzip, urls: [],
       },
     }))
     const resolved: Resolved = {
@@ -74,6 +83,54 @@ export class SimRegistry {
     const image = { reference: `${HOST}/${repository}:${tag}`, resolved }
     this.images.push(image)
     return image
+  }
+
+  #of(repository: string): Set<string> {
+    const blobs = this.#repositories.get(repository) ?? new Set()
+    this.#repositories.set(repository, blobs)
+    return blobs
+  }
+
+  /** What need not be sent: the repository has it, or another one lends it; null: all of it. */
+  offer({ repository, known }: UploadJob): Uploaded | null {
+    const blobs = this.#of(repository)
+    const here = known.find(({ digest }) => blobs.has(digest))
+    if (here !== undefined) return { ...here, how: "existed", from: null }
+    const lent = known.find(({ digest, from }) => from !== null && this.#of(from).has(digest))
+    if (lent === undefined) return null
+    blobs.add(lent.digest)
+    return { ...lent, how: "mounted" }
+  }
+
+  /** The blob that an engine makes of a layer. */
+  packed(diffId: string): SimBlob | undefined {
+    const blob = [...this.#blobs.values()].find((one) => one.diffId === diffId)
+    return blob && { ...blob, digest: digestOf(`${diffId}, packed here`), size: blob.tarBytes }
+  }
+
+  keep(repository: string, blob: SimBlob): Uploaded {
+    this.#blobs.set(blob.digest, blob)
+    this.#of(repository).add(blob.digest)
+    const { digest, size } = blob
+    return { digest, size, mediaType: MEDIA.dockerLayerGzip, how: "pushed", from: null }
+  }
+
+  /** Keeps a manifest; answers a blob that it names and the repository has not, or null. */
+  publish(
+    repository: string,
+    tag: string,
+    manifest: Uint8Array,
+    small: readonly Uint8Array[],
+  ): string | null {
+    const blobs = this.#of(repository)
+    for (const bytes of small) blobs.add(digestOf(bytes))
+    const { config, layers } = JSON.parse(Buffer.from(manifest).toString()) as {
+      config: { digest: string }
+      layers: readonly { digest: string }[]
+    }
+    const lacking = [config, ...layers].find(({ digest }) => !blobs.has(digest))
+    if (lacking === undefined) this.pushed.set(`${repository}:${tag}`, config.digest)
+    return lacking?.digest ?? null
   }
 
   /** What a tag or a digest names; undefined: nothing. */

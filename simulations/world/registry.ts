@@ -17,7 +17,7 @@ export interface RegistryOptions {
   readonly auth?: Auth
   /** Serve TLS with this key and certificate instead of plain HTTP. */
   readonly port?: number
-  /** Does it list what refers to a manifest? Those before version 1.1 of the specification do not. */
+  /** Does it list what refers to a manifest? Those before version 1.1 do not. */
   readonly referrers?: boolean
 }
 

@@ -205,7 +205,6 @@ export const imageRoutes = [
   route("POST", "/images/load", load),
   route("POST", "/images/prune", prune),
   route("POST", "/images/{name}/tag", tag),
-  route("POST", "/images/{name}/push", () => Effect.fail(notYet("pushing an image"))),
   route("DELETE", "/images/{name}", remove),
 ]
 

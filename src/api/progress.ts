@@ -9,6 +9,7 @@ export type Line = Readonly<Record<string, unknown>>
 /** A bar moves at most this often, and the total only by so much: device links are narrow. */
 const STEP_SHARE = 0.01
 const STEP_BYTES = 512 * 1024
+export const stepOf = (total: number): number => Math.min(total * STEP_SHARE, STEP_BYTES)
 
 export const shortOf = (digest: string): string => digest.replace("sha256:", "").slice(0, 12)
 
@@ -41,7 +42,7 @@ export const moving = (status: string, id: string, current: number, total: numbe
   id,
 })
 
-const retryLine = ({ afterMs }: { readonly afterMs: number }, id: string): Line => {
+export const retryLine = ({ afterMs }: { readonly afterMs: number }, id: string): Line => {
   const seconds = Math.max(1, Math.round(afterMs / 1000))
   const noun = seconds === 1 ? "second" : "seconds"
   return { status: `Retrying in ${seconds} ${noun}`, progressDetail: {}, id }
@@ -132,8 +133,7 @@ export class PullLines {
     bar.extracting = true
     this.#total.current += Math.max(0, current - bar.current)
     bar.current = current
-    const step = Math.min(bar.size * STEP_SHARE, STEP_BYTES)
-    if (first || current - bar.shown >= step || current === bar.size) {
+    if (first || current - bar.shown >= stepOf(bar.size) || current === bar.size) {
       bar.shown = current
       lines.push(moving("Extracting", bar.id, current, bar.size))
     }
@@ -152,8 +152,7 @@ export class PullLines {
 
   #showTotal(): readonly Line[] {
     const { current, size, shown } = this.#total
-    const step = Math.min(size * STEP_SHARE, STEP_BYTES)
-    if (size <= 0 || (current - shown < step && current !== size) || current === shown) return []
+    if (size <= 0 || (current - shown < stepOf(size) && current !== size) || current === shown) return []
     this.#total.shown = current
     return [moving("", "Total", current, size)]
   }

@@ -8,6 +8,7 @@ import { eventRoutes } from "./events.ts"
 import { imageRoutes } from "./images.ts"
 import { missingRoutes } from "./missing.ts"
 import { networkRoutes } from "./networks.ts"
+import { pushRoutes } from "./push.ts"
 import { registryRoutes } from "./registry.ts"
 import type { Route } from "./route.ts"
 import { type Shown, systemRoutes } from "./system.ts"
@@ -19,6 +20,7 @@ const all = (settings: () => Shown, defaults: Defaults) =>
     ...debugRoutes,
     ...deltaRoutes,
     ...imageRoutes,
+    ...pushRoutes,
     ...registryRoutes,
     ...eventRoutes,
     ...containerRoutes(defaults),

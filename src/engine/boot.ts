@@ -6,6 +6,7 @@ import { deltaHands } from "./hands/delta.ts"
 import { engineHands } from "./hands/engine.ts"
 import { imageHands } from "./hands/image.ts"
 import { layerHands, sweepLayers } from "./hands/layer.ts"
+import { pushHands } from "./hands/push.ts"
 import { Loop } from "./loop.ts"
 import { recover } from "./recovery.ts"
 
@@ -22,7 +23,7 @@ export const bootEngine = (reboot: boolean) =>
     const loop = yield* Loop
     const store = yield* Store
     const hands = yield* Effect.all([
-      containerHands, imageHands, layerHands, deltaHands, engineHands,
+      containerHands, imageHands, layerHands, deltaHands, pushHands, engineHands,
     ])
     loop.employ(Object.assign({}, ...hands))
     // A container that has gone may have been the last to stand on a removed image's layers.

@@ -5,7 +5,7 @@ import * as Result from "effect/Result"
 import { keyOf, nounOf } from "../../machines/words.ts"
 import { signalNumber } from "../kernel/processes.ts"
 import { parseImageConfig } from "../oci/image-config.ts"
-import { familiarReference, parseReference } from "../oci/reference.ts"
+import { familiarReference, familiarRepository, parseReference } from "../oci/reference.ts"
 import type { Terms } from "../oci/terms.ts"
 import type { NamesCargo, RemovalCargo } from "../store/images.ts"
 import { Store, type StoreBody } from "../store/store.ts"
@@ -72,6 +72,7 @@ export class EventsBody {
     const noun = nounOf(transition.address)
     if (noun === "container") this.#container(transition)
     else if (noun === "image") this.#image(transition)
+    else if (noun === "push") this.#push(transition)
   }
 
   /** Says something that is no transition: an attach, a resize. */
@@ -112,6 +113,15 @@ export class EventsBody {
       say("destroy")
       this.#known.delete(id)
     }
+  }
+
+  #push({ snapshot, at }: Transition): void {
+    if (!snapshot.matches("pushed")) return
+    const { imageId, reference } = snapshot.context as { imageId: string; reference: string }
+    const name = familiar(reference, familiarRepository)
+    const attributes = { ...this.#imageLabels(imageId), name }
+    const id = familiar(reference)
+    this.#publish({ type: "image", action: "push", id, attributes, wallMs: at.wallMs })
   }
 
   #image({ event, snapshot, at }: Transition): void {
@@ -170,9 +180,9 @@ export class EventsBody {
   }
 }
 
-const familiar = (reference: string): string =>
+const familiar = (reference: string, show = familiarReference): string =>
   Result.match(parseReference(reference), {
-    onSuccess: familiarReference,
+    onSuccess: show,
     onFailure: () => reference,
   })
 

@@ -61,6 +61,7 @@ const asRowsSay = (store: StoreBody, address: Address): MachineEvent | null => {
       return null // it hears of its boot anyway
     case "image":
     case "delta":
+    case "push":
       return { type: "reborn" }
     case "container": {
       const row = store.containers.get(key)

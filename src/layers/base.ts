@@ -1,4 +1,6 @@
 import { type Base, baseStream } from "../delta/base.ts"
+import { PullFault } from "./carrier.ts"
+import { LayerDamaged } from "./damage.ts"
 import { LayerTar } from "./rebuild.ts"
 import { Recent } from "./recent.ts"
 
@@ -7,24 +9,26 @@ const OPEN_MAX = 2
 
 /**
  * The base of a delta: an image of this disk as one stream, the tars of its layers end to end, read
- * at random. Few of its layers are open at a time. Throws `LayerDamaged` and `Errno`.
+ * at random. Few of its layers are open at a time. Throws `PullFault` and `Errno`.
  */
 export class BaseImage implements Base {
   readonly size: number
   readonly #directories: readonly string[]
-  readonly #diffIds: readonly string[]
+  readonly #layers: readonly (Base & { readonly diffId: string })[]
   readonly #stream: Base
   readonly #tars = new Recent<number, LayerTar>(OPEN_MAX, (tar) => tar.close())
 
   /** `directories`: of the layers, lowest first. `close` it again. */
   constructor(directories: readonly string[]) {
     this.#directories = directories
-    const tars = directories.map((directory) => LayerTar.open(directory))
-    for (const tar of tars) tar.close()
-    this.#diffIds = tars.map(({ diffId }) => diffId)
-    this.#stream = baseStream(tars.map(({ size }, n) => ({
-      size, read: (position, buffer) => this.#open(n).read(position, buffer),
-    })))
+    const layers = directories.map((_, n) => {
+      const { size, diffId } = this.#open(n)
+      const read: Base["read"] = (position, buffer) =>
+        sound(() => this.#open(n).read(position, buffer))
+      return { diffId, size, read }
+    })
+    this.#layers = layers
+    this.#stream = baseStream(layers)
     this.size = this.#stream.size
   }
 
@@ -34,13 +38,12 @@ export class BaseImage implements Base {
 
   /** The layer of this very tar, if there is one: it needs no delta. */
   layer(diffId: string): Base | null {
-    const n = this.#diffIds.indexOf(diffId)
-    return n < 0 ? null : this.#open(n)
+    return this.#layers.find((layer) => layer.diffId === diffId) ?? null
   }
 
   /** Of its layers, lowest first. */
   get diffIds(): readonly string[] {
-    return this.#diffIds
+    return this.#layers.map(({ diffId }) => diffId)
   }
 
   close(): void {
@@ -48,6 +51,17 @@ export class BaseImage implements Base {
   }
 
   #open(n: number): LayerTar {
-    return this.#tars.get(n) ?? this.#tars.set(n, LayerTar.open(this.#directories[n]!))
+    return this.#tars.get(n) ??
+      this.#tars.set(n, sound(() => LayerTar.open(this.#directories[n]!)))
+  }
+}
+
+/** What is wrong with the base is not wrong with what is made of it. */
+const sound = <A>(read: () => A): A => {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof LayerDamaged)) throw error
+    throw new PullFault({ reason: "noBase", cause: `the delta's base image: ${error.message}` })
   }
 }

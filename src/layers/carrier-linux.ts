@@ -55,7 +55,8 @@ export const bodyLinux = (settings: CarrierSettings): Layer.Layer<Carrier> =>
   Layer.effect(Carrier, makeCarrier(settings))
 
 type Answer = Extract<FromChild, {
-  readonly _tag: "resolved" | "inspected" | "fetched" | "dropped" | "encoded"
+  readonly _tag:
+    | "resolved" | "inspected" | "fetched" | "encoded" | "uploaded" | "published" | "dropped"
 }>
 
 /** Who is to be told what the child says of a job. */
@@ -117,6 +118,18 @@ const makeCarrier = (
           },
           (id) => ({ _tag: "encode", id, ...job }),
           (answer) => answer._tag === "encoded" ? answer.layers : null,
+        ),
+      upload: ({ job, ...rest }, watch) =>
+        office.ask(
+          { ...quiet, ...watch, name: job },
+          (id) => ({ _tag: "upload", id, ...rest }),
+          (answer) => answer._tag === "uploaded" ? answer.uploaded : null,
+        ),
+      publish: (job, watch) =>
+        office.ask(
+          { ...quiet, ...watch, name: job.repository },
+          (id) => ({ _tag: "publish", id, ...job }),
+          (answer) => answer._tag === "published" ? answer.digest : null,
         ),
       drop: (directory) =>
         office.ask(

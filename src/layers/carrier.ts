@@ -79,7 +79,7 @@ export interface FetchJob {
   readonly access: Access | null
   /** Directories of a delta's base, lowest first; null: the source has the layer itself. */
   readonly base: readonly string[] | null
-  /** Of a delta that was found and not asked for: what to take instead where it cannot be applied. */
+  /** Of a delta that was found and not asked for: what to take where it cannot be applied. */
   readonly whole: Source | null
   /** The last durable checkpoint's state; null: start over (the directory is emptied first). */
   readonly checkpoint: Uint8Array | null
@@ -118,6 +118,53 @@ export interface EncodeWatch {
   readonly progress: (part: number, current: number, total: number) => void
 }
 
+/** A blob that a layer is known to be. */
+export interface KnownBlob {
+  readonly digest: string
+  /** Compressed bytes. */
+  readonly size: number
+  readonly mediaType: string
+  /** A repository of the registry that is pushed to; null: it is known from another registry. */
+  readonly from: string | null
+}
+
+/** So many layers are sent at once: each takes a chunk of 4 MiB, and a reader as much again. */
+export const UPLOADS_MAX = 2
+
+export interface UploadJob {
+  /** Names the job on the channel. */
+  readonly job: string
+  readonly diffId: string
+  /** `<data-root>/overlay2/<id>` of a whole layer. */
+  readonly directory: string
+  readonly access: Access
+  /** `library/busybox`. */
+  readonly repository: string
+  /** The best to ask for first. */
+  readonly known: readonly KnownBlob[]
+}
+
+/** A layer as the repository has it now. */
+export interface Uploaded {
+  readonly digest: string
+  readonly size: number
+  readonly mediaType: string
+  readonly how: "pushed" | "existed" | "mounted"
+  /** The repository it was mounted from. */
+  readonly from: string | null
+}
+
+export interface PublishJob {
+  readonly access: Access
+  readonly repository: string
+  /** A tag, or the manifest's own digest. */
+  readonly reference: string
+  readonly mediaType: string
+  readonly manifest: Uint8Array
+  /** Small blobs that it names: a config. They come first. */
+  readonly blobs: readonly Uint8Array[]
+}
+
 export interface Watch {
   /** Compressed bytes so far, of `total`. Called often: throttle at the receiver. */
   readonly progress: (current: number, total: number) => void
@@ -132,7 +179,7 @@ export interface Watch {
   ) => Effect.Effect<void>
 }
 
-/** Why a pull or a load cannot go on. `reason` is for machines, `cause` for people. */
+/** Why a pull, a load or a push cannot go on. `reason` is for machines, `cause` for people. */
 export class PullFault extends Schema.TaggedError<PullFault>()("PullFault", {
   reason: Schema.Literals([
     "unauthorized", // 401 or 403, after a fresh token
@@ -181,6 +228,20 @@ export class Carrier extends Context.Service<Carrier, {
     job: EncodeJob,
     watch: EncodeWatch,
   ) => Effect.Effect<readonly EncodedLayer[], PullFault>
+  /**
+   * Has a layer in a repository, whatever little has to be sent for that. `named`: the registry
+   * answers; until this a passing fault is soon told, from here on it is waited out. Interrupting
+   * it returns only after nothing of the layer is open any more.
+   */
+  readonly upload: (
+    job: UploadJob,
+    watch: Pick<Watch, "progress" | "retrying"> & { readonly named: () => void },
+  ) => Effect.Effect<Uploaded, PullFault>
+  /** Keeps a manifest in a repository that has all it names but `blobs`. Answers its digest. */
+  readonly publish: (
+    job: PublishJob,
+    watch: Pick<Watch, "retrying">,
+  ) => Effect.Effect<string, PullFault>
   /** Deletes a layer's directory, whatever is in it. Idempotent. */
   readonly drop: (directory: string) => Effect.Effect<void, PullFault>
 }>()("layers/Carrier") {}

@@ -16,7 +16,7 @@ import { Registry } from "../registry/registry.ts"
 import { inspectArchive } from "./archive.ts"
 import { barrier } from "./barrier.ts"
 import { Budget } from "./budget.ts"
-import type { PullFault } from "./carrier.ts"
+import { type PullFault, UPLOADS_MAX } from "./carrier.ts"
 import { encodeLayers } from "./encode.ts"
 import { faultOf } from "./faults.ts"
 import { type FetchMember, fetchLayer } from "./fetch.ts"
@@ -24,6 +24,7 @@ import {
   type BeginMessage, type FromChild, hearDaemon, type Job, type ToChild,
 } from "./messages.ts"
 import { resolve } from "./resolve.ts"
+import { publishManifest, uploadLayer } from "./upload.ts"
 
 /**
  * The extraction child: imported for its effect, by the entry that is to become it. It fetches,
@@ -64,6 +65,7 @@ class Desk {
     (checkpoint) => send({ _tag: "checkpoint", ...checkpoint }),
   )
   readonly #fetches = Semaphore.makeUnsafe(FETCHES_MAX)
+  readonly #uploads = Semaphore.makeUnsafe(UPLOADS_MAX)
   /** Progress reports on their way. A daemon that does not keep up gets fewer. */
   #reporting = 0
   /** Bytes received since the last tidying. */
@@ -120,14 +122,13 @@ class Desk {
     const retrying = (cause: string, afterMs: number): void =>
       send({ _tag: "retrying", id, cause, afterMs })
     const backoff = { baseMs: this.#begin.backoffBaseMs, maxMs: this.#begin.backoffMaxMs }
+    const registry = this.#registry
+    const named = (): void => send({ _tag: "named", id })
+    const progress = (current: number, total: number): void => this.#report(id, current, total)
     switch (job._tag) {
       case "resolve":
         return Effect.map(
-          resolve(this.#registry, job, {
-            backoff,
-            retrying,
-            named: () => send({ _tag: "named", id }),
-          }),
+          resolve(registry, job, { backoff, retrying, named }),
           (resolved) => ({ _tag: "resolved", id, resolved }),
         )
       case "inspect":
@@ -138,12 +139,12 @@ class Desk {
       case "fetch":
         return this.#fetches.withPermits(1)(Effect.map(
           fetchLayer(job, {
-            registry: this.#registry,
+            registry,
             budget: this.#budget,
             backoff,
             retrying,
             received: (bytes) => this.#received(bytes),
-            progress: (current, total) => this.#report(id, current, total),
+            progress,
           }),
           (fetched) => ({ _tag: "fetched", id, fetched }),
         ))
@@ -153,6 +154,16 @@ class Desk {
             progress: (part, current, total) => this.#report(id, current, total, part),
           }),
           (layers) => ({ _tag: "encoded", id, layers }),
+        )
+      case "upload":
+        return this.#uploads.withPermits(1)(Effect.map(
+          uploadLayer(job, { registry, backoff, retrying, named, progress }),
+          (uploaded) => ({ _tag: "uploaded", id, uploaded }),
+        ))
+      case "publish":
+        return Effect.map(
+          publishManifest(job, { registry, backoff, retrying }),
+          (digest) => ({ _tag: "published", id, digest }),
         )
       case "drop":
         return Effect.try({

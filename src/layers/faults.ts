@@ -1,7 +1,7 @@
 import { DeltaError } from "../delta/base.ts"
-import { LayerDamaged } from "./damage.ts"
 import { UnknownCompression, DecompressError } from "./decompressor.ts"
 import { PullFault } from "./carrier.ts"
+import { LayerDamaged } from "./damage.ts"
 import { TarError } from "./tar-header.ts"
 
 /** An archive that tries to reach what is outside of its root. */
@@ -23,13 +23,11 @@ const CONTRADICTION = new Set([
 /** Why extraction cannot go on, in the words of a pull. `during` says what was being done. */
 export const faultOf = (error: unknown, during: string): PullFault => {
   if (error instanceof PullFault) return error
+  if (error instanceof LayerDamaged) return damaged(error.message)
   if (error instanceof TarError) return damaged(`the layer's tar has ${error.message}`)
   if (error instanceof DecompressError) return damaged(`the layer is ${error.message}`)
   if (error instanceof DeltaError) {
     return damaged(`failed to register layer: applying delta: ${error.message}`)
-  }
-  if (error instanceof LayerDamaged) {
-    return new PullFault({ reason: "noBase", cause: `the delta's base image: ${error.message}` })
   }
   if (error instanceof UnknownCompression) {
     return new PullFault({

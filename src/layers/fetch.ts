@@ -89,7 +89,7 @@ const twice = (fault: PullFault, digest: string): PullFault => {
 /** What is the matter with the layer itself, and with no other. */
 const ITS_OWN = ["notFound", "unsupported", "hostile"]
 
-/** Is it no fault of the link's or the disk's, but of what came and what it was to be applied to? */
+/** Is it the fault of what came, or of what that was to be applied to? */
 const isItsOwn = (fault: PullFault): boolean =>
   isDamage(fault) || fault.reason === "noBase" || ITS_OWN.includes(fault.reason)
 

@@ -75,6 +75,28 @@ const Fetch = Schema.TaggedStruct("fetch", {
   whole: Schema.NullOr(Source),
   checkpoint: Schema.NullOr(Bytes),
 })
+const Upload = Schema.TaggedStruct("upload", {
+  id: Id,
+  diffId: Schema.String,
+  directory: Schema.String,
+  access: Access,
+  repository: Schema.String,
+  known: Schema.Array(Schema.Struct({
+    digest: Schema.String,
+    size: Count,
+    mediaType: Schema.String,
+    from: Schema.NullOr(Schema.String),
+  })),
+})
+const Publish = Schema.TaggedStruct("publish", {
+  id: Id,
+  access: Access,
+  repository: Schema.String,
+  reference: Schema.String,
+  mediaType: Schema.String,
+  manifest: Bytes,
+  blobs: Schema.Array(Bytes),
+})
 const Drop = Schema.TaggedStruct("drop", { id: Id, directory: Schema.String })
 const Encode = Schema.TaggedStruct("encode", {
   id: Id,
@@ -87,15 +109,16 @@ const Stop = Schema.TaggedStruct("stop", { id: Id })
 /** The states of this checkpoint are durable. */
 const Saved = Schema.TaggedStruct("saved", { checkpoint: Schema.Int })
 
-const ToChild = Schema.Union([Begin, Resolve, Inspect, Fetch, Drop, Encode, Stop, Saved])
+const ToChild = Schema.Union([
+  Begin, Resolve, Inspect, Fetch, Upload, Publish, Encode, Drop, Stop, Saved,
+])
 export type ToChild = typeof ToChild.Type
-export type Job = Extract<
-  ToChild,
-  { readonly _tag: "resolve" | "inspect" | "fetch" | "drop" | "encode" }
->
+export type Job = Exclude<ToChild, { readonly _tag: "begin" | "stop" | "saved" }>
 export type BeginMessage = typeof Begin.Type
 export type ResolveMessage = typeof Resolve.Type
 export type FetchMessage = typeof Fetch.Type
+export type UploadMessage = typeof Upload.Type
+export type PublishMessage = typeof Publish.Type
 
 const Resolved = Schema.TaggedStruct("resolved", {
   id: Id,
@@ -113,7 +136,7 @@ const Resolved = Schema.TaggedStruct("resolved", {
     })),
   }),
 })
-/** What the reference names is there; the rest of the answer may take as long as it takes. */
+/** What the reference names, or the registry itself, is there; the rest of the answer may take as long as it takes. */
 const Named = Schema.TaggedStruct("named", { id: Id })
 const Inspected = Schema.TaggedStruct("inspected", {
   id: Id,
@@ -129,6 +152,17 @@ const Fetched = Schema.TaggedStruct("fetched", {
   id: Id,
   fetched: Schema.Struct({ bytes: Count, tarBytes: Count, entries: Count }),
 })
+const Uploaded = Schema.TaggedStruct("uploaded", {
+  id: Id,
+  uploaded: Schema.Struct({
+    digest: Schema.String,
+    size: Count,
+    mediaType: Schema.String,
+    how: Schema.Literals(["pushed", "existed", "mounted"]),
+    from: Schema.NullOr(Schema.String),
+  }),
+})
+const Published = Schema.TaggedStruct("published", { id: Id, digest: Schema.String })
 const Dropped = Schema.TaggedStruct("dropped", { id: Id })
 const Encoded = Schema.TaggedStruct("encoded", {
   id: Id,
@@ -169,6 +203,8 @@ const FromChild = Schema.Union([
   Resolved,
   Inspected,
   Fetched,
+  Uploaded,
+  Published,
   Dropped,
   Encoded,
   Failed,

@@ -100,7 +100,8 @@ const offered = (
   registry.referrers(access, repository, digest).pipe(
     Effect.map((found) =>
       found.map(({ digest, annotations }) => ({ digest, ...deltaNotes(annotations) }))
-        .filter((offer): offer is DeltaOffer => offer.base !== undefined && bases.includes(offer.base))
+        .filter((offer): offer is DeltaOffer =>
+          offer.base !== undefined && bases.includes(offer.base))
     ),
     Effect.orElseSucceed(() => []),
   )

@@ -106,7 +106,7 @@ const BYTES_NOTE = "io.balena.delta.bytes"
 
 type Annotations = Readonly<Record<string, string>>
 
-/** The annotations of a delta's manifest, which registries show in the list of referrers as well. */
+/** The annotations of a delta's manifest; registries show them in the list of referrers, too. */
 export const deltaAnnotations = ({ base, bytes }: DeltaNotes): Annotations =>
   ({ [BASE_NOTE]: base, [BYTES_NOTE]: String(bytes) })
 

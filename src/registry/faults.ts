@@ -108,6 +108,8 @@ export interface Subject {
   readonly image: string
   /** How to log in there, as a person would; empty: that is just what is being done. */
   readonly login: string
+  /** Then dockerd says what the registry says, and no more. */
+  readonly isPush: boolean
 }
 
 /** An erroneous answer as a fault, in Docker's words. `nowMs` resolves a date in Retry-After. */
@@ -119,6 +121,7 @@ export function answerFault(answer: ErrorAnswer, subject: Subject, nowMs: number
     const cause = status === 429 && coded !== null ? said : `${asked}: ${unexpected(answer)}`
     return passing(cause, retryAfterMs(answer.retryAfter, nowMs))
   }
+  if (subject.isPush) return permanent(reasonOf(status), said)
   if (coded?.code === "DENIED" && subject.repository !== "") {
     return permanent("unauthorized", `pull access denied for ${subject.repository}, `
       + `repository does not exist or may require 'docker login': ${said}`)
@@ -135,6 +138,9 @@ export function answerFault(answer: ErrorAnswer, subject: Subject, nowMs: number
   if (status === 404) return permanent("notFound", said)
   return permanent("unsupported", said)
 }
+
+const reasonOf = (status: number): Reason =>
+  status === 401 || status === 403 ? "unauthorized" : status === 404 ? "notFound" : "unsupported"
 
 /** What a person can do whose credentials are missing or wrong. */
 export const advice = ({ login }: Subject): string =>

@@ -28,11 +28,14 @@ export interface Certificates {
   readonly key: string | null
 }
 
+/** What goes with a request; bytes of unknown number are given anew for every time it is sent. */
+export type Body = string | Uint8Array | (() => AsyncIterable<Uint8Array>)
+
 export interface Request {
-  readonly method: "GET" | "HEAD" | "POST"
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH"
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: Body
   /** Do not check certificates. */
   readonly insecure: boolean
 }
@@ -173,7 +176,7 @@ export const makeHttp = (settings: HttpSettings): Effect.Effect<Http, never, Sco
     )
     const send = Effect.fnUntraced(function*(request: Request) {
       const agent = yield* Effect.promise(() => agentFor(request))
-      return yield* exchange(agent, request, settings.userAgent)
+      return yield* exchange(agent, request, settings)
     })
     return { send }
   })
@@ -215,7 +218,7 @@ const descriptorOf = (socket: Socket): number | null => {
 const exchange = (
   agent: Agent,
   request: Request,
-  userAgent: string,
+  { userAgent, headersTimeoutMs }: HttpSettings,
 ): Effect.Effect<Answer, RegistryFault, Scope.Scope> =>
   Effect.gen(function*() {
     let live: Exchange | null = null
@@ -227,8 +230,8 @@ const exchange = (
           origin: request.url.origin,
           path: request.url.pathname + request.url.search,
           method: request.method,
-          headers: { "user-agent": userAgent, ...request.headers },
-          body: request.body ?? null,
+          headers: { "user-agent": userAgent, ...lengthOf(request.body), ...request.headers },
+          ...bodyOf(request.body, headersTimeoutMs),
         }, live)
       } catch (error) {
         // Refused before it was sent: a header that cannot be one, such as a token with a newline.
@@ -236,6 +239,25 @@ const exchange = (
       }
     })
   })
+
+/** Sent at once: every piece that the socket takes shows that the connection lives. */
+const PIECE_BYTES = 64 * 1024
+/** A registry answers bytes only when it has checked and kept them, and the kernel has sent them. */
+const TAKING = 10
+
+function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES)
+}
+
+const lengthOf = (body: Body | undefined): Record<string, string> =>
+  body instanceof Uint8Array ? { "content-length": String(body.length) } : {}
+
+/** undici sends an iterable; its types know only some of them. */
+const bodyOf = (body: Body | undefined, headersTimeoutMs: number) => {
+  if (body === undefined || typeof body === "string") return { body: body ?? null }
+  const pieces = body instanceof Uint8Array ? piecesOf(body) : body()
+  return { body: pieces as unknown as Uint8Array, headersTimeout: headersTimeoutMs * TAKING }
+}
 
 /**
  * The whole body, refused beyond `bytesMax`. What is too long is a passing fault only for the

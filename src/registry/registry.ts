@@ -9,7 +9,7 @@ import { type Descriptor, MANIFEST_TYPES, MEDIA, parseManifest } from "../oci/ma
 import { type Access, familiarImage, familiarName, isInsecure, loginTo } from "./access.ts"
 import { type Challenge, parseChallenges } from "./challenge.ts"
 import { answerFault, permanent, type RegistryFault, type Subject } from "./faults.ts"
-import { type Answer, collect, collectError, type Http, type HttpSettings } from "./http.ts"
+import { type Answer, type Body, collect, collectError, type Http, type HttpSettings } from "./http.ts"
 import { makeHttp, nameOf, type Request } from "./http.ts"
 import { makeTokens } from "./tokens.ts"
 
@@ -19,7 +19,6 @@ export interface Document {
   readonly digest: string
   readonly bytes: Uint8Array
 }
-
 
 /** "the limit of a manifest's size": 4 MiB, as registries and clients have agreed on. */
 export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
@@ -31,6 +30,25 @@ export interface BlobRequest {
   /** Where else it may be had; asked without credentials. */
   readonly url: URL | null
   readonly headers: Readonly<Record<string, string>>
+}
+
+/** One request that changes what a repository holds, or asks how far such a change has come. */
+export interface Change {
+  readonly access: Access
+  readonly repository: string
+  /** Another repository that is read for it: what a blob is mounted from. */
+  readonly mountFrom?: string
+  readonly method: Request["method"]
+  /** A path of the registry, or where it said to go on. */
+  readonly target: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Body
+}
+
+/** An answer, and the request that it answers: every error names what was asked. */
+export interface Asked {
+  readonly request: Request
+  readonly answer: Answer
 }
 
 /**
@@ -64,6 +82,12 @@ export class Registry extends Context.Service<Registry, {
   ) => Effect.Effect<readonly Descriptor[], RegistryFault>
   /** Asks for a blob, following redirects; the caller judges status and headers. */
   readonly blob: (request: BlobRequest) => Effect.Effect<Answer, RegistryFault, Scope.Scope>
+  /** Is there a registry at all? Asked once for each. */
+  readonly reach: (access: Access) => Effect.Effect<void, RegistryFault>
+  /** Sends a change, with a token to push; the caller judges the status. */
+  readonly change: (change: Change) => Effect.Effect<Asked, RegistryFault, Scope.Scope>
+  /** Fails with what an answer means that refuses a change. */
+  readonly refused: (change: Change, asked: Asked) => Effect.Effect<never, RegistryFault>
 }>()("registry/Registry") {
   static readonly body = (settings: HttpSettings) => Layer.effect(Registry, makeRegistry(settings))
 }
@@ -80,22 +104,16 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308])
 const SPEAKS_NO_TLS =
   /(HTTP response to HTTPS client|unexpected EOF|reset by peer|refused|other side closed)/
 
-/** An answer, and the request that it answers: every error names what was asked. */
-interface Asked {
-  readonly request: Request
-  readonly answer: Answer
-}
-
 /** Everything the conversations share: connections, tokens, and what hosts have said. */
 interface Client {
   readonly http: Http
-  /** GET of `path` on the registry, with a token if it wants one. */
+  /** Asks the registry, with a token if it wants one; another host without. */
   readonly authorized: (
     access: Access,
     subject: Subject & { readonly scope: string | null },
-    path: string,
-    headers: Readonly<Record<string, string>>,
+    ask: Pick<Change, "target" | "headers"> & Partial<Pick<Change, "method" | "body">>,
   ) => Effect.Effect<Asked, RegistryFault, Scope.Scope>
+  readonly endpointOf: (access: Access) => Effect.Effect<Endpoint, RegistryFault>
 }
 
 const makeRegistry = Effect.fnUntraced(function*(settings: HttpSettings) {
@@ -106,6 +124,9 @@ const makeRegistry = Effect.fnUntraced(function*(settings: HttpSettings) {
     referrers: (access, repository, digest) => referrers(client, access, repository, digest),
     content: (access, repository, descriptor) => content(client, access, repository, descriptor),
     blob: (request) => blob(client, request),
+    reach: (access) => Effect.asVoid(client.endpointOf(access)),
+    change: (change) => client.authorized(change.access, pushSubjectOf(change), change),
+    refused: (change, asked) => refused(asked, pushSubjectOf(change)),
   })
 })
 
@@ -114,10 +135,12 @@ function makeClient(http: Http): Client {
   const endpointOf = makeEndpoints(http)
 
   const authorized: Client["authorized"] = Effect.fnUntraced(
-    function*(access, subject, path, headers) {
+    function*(access, subject, { target, method = "GET", headers = {}, body }) {
       const insecure = isInsecure(access)
       const { origin, challenges } = yield* endpointOf(access)
-      const request = get(new URL(path, origin), insecure, headers)
+      const url = targetAt(target, origin)
+      const request: Request = { method, url, headers, insecure, ...(body && { body }) }
+      if (url.origin !== origin) return { request, answer: yield* http.send(request) }
       const attempt = Effect.fnUntraced(function*(challenges: readonly Challenge[]) {
         const authorization = yield* tokens.authorize(access, challenges, request, subject)
         const { header } = authorization
@@ -138,7 +161,14 @@ function makeClient(http: Http): Client {
       return { request, answer: (yield* attempt(now.length > 0 ? now : challenges)).answer }
     },
   )
-  return { http, authorized }
+  return { http, authorized, endpointOf }
+}
+
+/** Behind a proxy, registries take themselves to speak in the clear: the host is the same. */
+const targetAt = (target: string, origin: string): URL => {
+  const url = new URL(target, origin)
+  const own = new URL(origin)
+  return url.host === own.host ? new URL(url.pathname + url.search, own) : url
 }
 
 /**
@@ -175,7 +205,7 @@ function makeEndpoints(http: Http) {
   })
 }
 
-const NOBODY = { repository: "", image: "", login: "", scope: null }
+const NOBODY = { repository: "", image: "", login: "", isPush: false, scope: null }
 
 const get = (
   url: URL,
@@ -203,11 +233,18 @@ const subjectOf = ({ host }: Access, repository: string, reference: string) => (
   repository: familiarName(host, repository),
   image: familiarImage(host, repository, reference),
   login: loginTo(host),
+  isPush: false,
   scope: `repository:${repository}:pull`,
 })
 
+/** What a push may do, in words for the token server; its errors are the registry's own words. */
+const pushSubjectOf = ({ repository, mountFrom }: Change) => {
+  const from = mountFrom === undefined ? "" : ` repository:${mountFrom}:pull`
+  return { ...NOBODY, isPush: true, scope: `repository:${repository}:pull,push${from}` }
+}
+
 const ping = Effect.fnUntraced(function*(client: Client, access: Access) {
-  const asked = yield* client.authorized(access, NOBODY, "/v2/", {})
+  const asked = yield* client.authorized(access, NOBODY, { target: "/v2/" })
   if (asked.answer.status !== 200) return yield* refused(asked, NOBODY)
   yield* collectError(asked.answer)
 }, Effect.scoped)
@@ -215,9 +252,9 @@ const ping = Effect.fnUntraced(function*(client: Client, access: Access) {
 const document = Effect.fnUntraced(
   function*(client: Client, access: Access, repository: string, reference: string) {
     const subject = subjectOf(access, repository, reference)
-    const path = `/v2/${repository}/manifests/${reference}`
+    const target = `/v2/${repository}/manifests/${reference}`
     const headers = { accept: MANIFEST_TYPES.join(", ") }
-    const asked = yield* client.authorized(access, subject, path, headers)
+    const asked = yield* client.authorized(access, subject, { target, headers })
     const { answer } = asked
     if (answer.status !== 200) return yield* refused(asked, subject)
     const bytes = yield* collect(answer, DOCUMENT_BYTES_MAX, () =>
@@ -235,9 +272,10 @@ const document = Effect.fnUntraced(
 
 const referrers = Effect.fnUntraced(
   function*(client: Client, access: Access, repository: string, digest: string) {
-    const path = `/v2/${repository}/referrers/${digest}`
+    const target = `/v2/${repository}/referrers/${digest}`
     const subject = subjectOf(access, repository, digest)
-    const { answer } = yield* client.authorized(access, subject, path, { accept: MEDIA.ociIndex })
+    const headers = { accept: MEDIA.ociIndex }
+    const { answer } = yield* client.authorized(access, subject, { target, headers })
     if (answer.status === 200) {
       const bytes = yield* collect(answer, DOCUMENT_BYTES_MAX, () =>
         permanent("unsupported", `referrers of ${subject.image} are larger than 4 MiB`))
@@ -294,7 +332,7 @@ const blob = Effect.fnUntraced(function*(client: Client, blobRequest: BlobReques
     return { request, answer: yield* client.http.send(request) }
   })
   let asked = yield* url === null
-    ? client.authorized(access, subject, `/v2/${repository}/blobs/${digest}`, headers)
+    ? client.authorized(access, subject, { target: `/v2/${repository}/blobs/${digest}`, headers })
     : elsewhere(url)
   for (let hops = 0; REDIRECTS.has(asked.answer.status); hops += 1) {
     const { request, answer } = asked

@@ -59,3 +59,43 @@ export const persist = <A, R>(
       ))
     return attempt(1)
   })
+
+/** dockerd's `max-upload-attempts`. */
+const TRIES_MAX = 5
+
+/**
+ * Tries in a row that brought nothing: waited between as in a pull, but given up after five, as in
+ * dockerd, since whoever pushes is there to push again.
+ */
+export class Tries {
+  readonly #backoff: Backoff
+  readonly #retrying: Persistence["retrying"]
+  #tries = 0
+
+  constructor({ backoff, retrying }: Pick<Persistence, "backoff" | "retrying">) {
+    this.#backoff = backoff
+    this.#retrying = retrying
+  }
+
+  /** Something has come of the last one: the count begins anew. */
+  reset(): void {
+    this.#tries = 0
+  }
+
+  /** Sleeps if another try is worth it; fails if not. */
+  waitOut(fault: RegistryFault): Effect.Effect<void, RegistryFault> {
+    return Effect.gen({ self: this }, function*() {
+      this.#tries += 1
+      if (!fault.passing || this.#tries === TRIES_MAX) return yield* fault
+      const waitMs = yield* delayMs(this.#backoff, this.#tries, fault)
+      this.#retrying(fault.cause, waitMs)
+      yield* Effect.sleep(waitMs)
+    })
+  }
+
+  /** Repeats a conversation until it has an outcome, or is given up. */
+  repeat<A, R>(work: Effect.Effect<A, RegistryFault, R>): Effect.Effect<A, RegistryFault, R> {
+    return Effect.catch(work, (fault) =>
+      Effect.andThen(this.waitOut(fault), Effect.suspend(() => this.repeat(work))))
+  }
+}

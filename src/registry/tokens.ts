@@ -14,7 +14,8 @@ export interface Authorization {
 
 export interface Tokens {
   /**
-   * The Authorization for reading `repository`, by the host's challenges. Cached until it expires.
+   * The Authorization for what is asked, by the host's challenges. Cached until it expires. `scope`
+   * may be several, parted by blanks (RFC 6749 section 3.3).
    */
   readonly authorize: (
     access: Access,
@@ -57,7 +58,8 @@ export function makeTokens(http: Http): Tokens {
       if (bearer === undefined) {
         if (!challenges.some(({ scheme }) => scheme === "basic")) return NONE
         if (credentials === null || credentials.username === "") {
-          const cause = `${nameOf(asked)}: no basic auth credentials${advice(subject)}`
+          const none = "no basic auth credentials"
+          const cause = subject.isPush ? none : `${nameOf(asked)}: ${none}${advice(subject)}`
           return yield* permanent("unauthorized", cause)
         }
         return { header: basic(credentials), fresh: true }
@@ -115,7 +117,7 @@ function tokenRequest(
     return Effect.succeed({ method: "POST", url, headers, body: form.toString(), insecure })
   }
   if (service !== undefined) url.searchParams.set("service", service)
-  if (scope !== null) url.searchParams.append("scope", scope)
+  for (const one of scope?.split(" ") ?? []) url.searchParams.append("scope", one)
   if (credentials === null || credentials.username === "") {
     return Effect.succeed({ method: "GET", url, headers: {}, insecure })
   }

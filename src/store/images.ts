@@ -13,6 +13,13 @@ export interface ImageRow {
   readonly tagged_ms: number
 }
 
+/** An image in the making, or one that is pushed. */
+export interface Staged extends Pick<ImageRow, "config" | "manifest" | "media_type"> {
+  readonly image: string
+  /** Lowest first. */
+  readonly layers: readonly Address[]
+}
+
 /** What a pull or a load brings; becomes visible as a whole or not at all. */
 export interface ImageCargo {
   readonly config: Uint8Array
@@ -80,12 +87,12 @@ export class Images {
       "SELECT layer FROM image_layer WHERE image = ? ORDER BY position", id,
     ).map((row) => row.layer)
   }
-  /** The config of an image in the making, and which layers it will stand on. */
-  staged(address: Address): { image: string; layers: Address[] } | undefined {
-    const row = this.#db.get<{ image: string; layers: string }>(
-      "SELECT image, layers FROM staged WHERE address = ?", address,
+  /** What is kept of an image in the making, or of one that is pushed. */
+  staged(address: Address): Staged | undefined {
+    const row = this.#db.get<Omit<Staged, "layers"> & { layers: string }>(
+      "SELECT image, config, manifest, media_type, layers FROM staged WHERE address = ?", address,
     )
-    return row && { image: row.image, layers: JSON.parse(row.layers) }
+    return row && { ...row, layers: JSON.parse(row.layers) }
   }
 
   stage(address: Address, image: string, layers: readonly Address[], cargo: ImageCargo): void {
@@ -94,6 +101,14 @@ export class Images {
       address, image, cargo.config, cargo.manifest, cargo.mediaType, JSON.stringify(layers),
       JSON.stringify(cargo.tags), JSON.stringify(cargo.digests),
     )
+  }
+  /** Keeps what is here of an image as it is now, whatever becomes of the image. */
+  restage(address: Address, id: string, layers: readonly Address[]): void {
+    const row = this.get(id)
+    if (row === undefined) throw new Refusal("notFound", id)
+    const { config, manifest, media_type: mediaType } = row
+    const nothing = { tags: [], digests: [], leased: [] }
+    this.stage(address, id, layers, { config, manifest, mediaType, ...nothing })
   }
   unstage(address: Address): void {
     this.#db.run("DELETE FROM staged WHERE address = ?", address)

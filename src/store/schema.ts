@@ -114,6 +114,17 @@ CREATE TABLE container (
   state TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX container_image ON container (image);
+`, `
+CREATE TABLE distribution (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  layer TEXT NOT NULL REFERENCES layer (address) ON DELETE CASCADE,
+  host TEXT NOT NULL,
+  repository TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  media_type TEXT NOT NULL,
+  UNIQUE (layer, host, repository)
+) STRICT;
 `]
 
 /** What this program writes. */

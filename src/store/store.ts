@@ -2,6 +2,7 @@ import * as Context from "effect/Context"
 import { type Address, keyOf } from "../../machines/words.ts"
 import { type ContainerRow, Containers } from "./containers.ts"
 import { Database } from "./database.ts"
+import { Distribution, type KnownBlob, type RepositoryPlace } from "./distribution.ts"
 import { type ImageCargo, Images, type NamesCargo, type RemovalCargo } from "./images.ts"
 import { Journal, type Moment } from "./journal.ts"
 import { Layers } from "./layers.ts"
@@ -19,6 +20,7 @@ export class StoreBody {
   readonly images: Images
   readonly layers: Layers
   readonly containers: Containers
+  readonly distribution: Distribution
 
   constructor(db: Database) {
     this.db = db
@@ -26,6 +28,7 @@ export class StoreBody {
     this.images = new Images(db)
     this.layers = new Layers(db)
     this.containers = new Containers(db)
+    this.distribution = new Distribution(db)
   }
 
   /**
@@ -52,8 +55,12 @@ export class StoreBody {
 
   readonly #acts: Readonly<Record<string, Act>> = {
     "store.layerStaged": (address) => this.layers.stage(address),
-    "store.layerReady": (address, { bytes, tarBytes }) =>
-      this.layers.ready(address, bytes, tarBytes),
+    "store.layerReady": (address, { bytes, tarBytes, source }) => {
+      this.layers.ready(address, bytes, tarBytes)
+      // A delta's blob is not the layer's, though the layer was made of it.
+      const isOwn = source.kind === "registry" && source.base === undefined
+      if (isOwn) this.distribution.note(address, source, source)
+    },
     "store.layerDropping": (address) => this.layers.refuseIfNamed(address),
     "store.layerUnready": (address) => this.layers.unready(address),
     "store.layerForget": (address) => this.layers.forget(address),
@@ -85,6 +92,16 @@ export class StoreBody {
       for (const layer of layers) this.layers.lease(layer, address)
     },
     "store.deltaUnstaged": (address) => this.layers.release(address),
+    "store.pushStaged": (address, { imageId }: { imageId: string }) => {
+      const layers = this.images.layers(imageId)
+      this.images.restage(address, imageId, layers)
+      for (const layer of layers) this.layers.lease(layer, address)
+    },
+    "store.blobKnown": (_, { layer, place, blob }: {
+      layer: Address
+      place: RepositoryPlace
+      blob: KnownBlob
+    }) => this.distribution.note(layer, place, blob),
 
     "store.containerCreate": (address, { row }: { row: Omit<ContainerRow, "state"> }) => {
       this.containers.create(row)

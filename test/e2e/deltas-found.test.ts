@@ -118,6 +118,8 @@ describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", (
     await corner[Symbol.asyncDispose]()
   })
 
+  const pullFirst = () => pull(engine, name(1))
+
   /** Pulls the second image: the same image, digest and tag, however it came. */
   const pullSecond = async () => {
     const heard = await pull(engine, name(2))
@@ -158,8 +160,9 @@ describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", (
 
   test("gives way to the whole layer where it is damaged", async () => {
     const delta = putDelta()
-    registry.inject({ on: "blob", name: delta.layers[1]!.digest, misdeed: { do: "corrupt", at: 90 } })
-    await pull(engine, name(1))
+    const name = delta.layers[1]!.digest
+    registry.inject({ on: "blob", name, misdeed: { do: "corrupt", at: 90 } })
+    await pullFirst()
     const said = await pullSecond()
     expect(said.filter((line) => USES.test(line ?? ""))).toHaveLength(1)
     expect(bytesOf(images[2].layers)).toBeGreaterThan(400_000)

@@ -43,7 +43,8 @@ describe.skipIf(!root)("as root", () => {
         const { access } = world
         const resolved = yield* carrier.resolve(
           {
-            repository, reference, access, platform: null, bases: [], named: () => {}, retrying: () => {},
+            repository, reference, access, platform: null, bases: [],
+            named: () => {}, retrying: () => {},
           },
         )
         for (const layer of resolved.layers) {

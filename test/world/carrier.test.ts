@@ -25,6 +25,9 @@ const simWorld = async (seed: number): Promise<CarrierWorld> => {
       registry,
       weather: { flaky: 0, broken: 0, stubborn: 0, injected: 0 },
       broken: {},
+      fail: (violation) => {
+        throw violation
+      },
     }).pipe(Scope.provide(scope), Effect.provide(body)),
   )
   let made = 0

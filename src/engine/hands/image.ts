@@ -40,7 +40,11 @@ interface Found {
 }
 
 /** What a registry says of a reference, as an event: the layers it needs, and the rows as cargo. */
-const resolvedEvent = (reference: Reference, found: Resolved, delta: Found | null): MachineEvent => {
+const resolvedEvent = (
+  reference: Reference,
+  found: Resolved,
+  delta: Found | null,
+): MachineEvent => {
   const row: ImageCargo = {
     config: found.config,
     manifest: found.manifest,

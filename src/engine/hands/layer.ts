@@ -110,7 +110,9 @@ const fetch = (
     const { address, params } = order
     return tools.carrier.fetch(jobFor(tools, address, params.source), watch(tools, address))
   }).pipe(
-    Effect.map((fetched): MachineEvent => ({ type: "fetched", ...fetched })),
+    Effect.map((fetched): MachineEvent =>
+      ({ type: "fetched", ...fetched, source: order.params.source })
+    ),
     Effect.catch((fault) =>
       fault.reason === "lost" && children > 1
         ? fetch(tools, order, children - 1)
