@@ -189,6 +189,7 @@ export class Device {
           home: PATHS.container(row.id),
           files: {},
           folders: [],
+          shmBytes: null,
           spec: () => ({}),
           terminal: false,
           stdin: false,

@@ -45,6 +45,8 @@ export interface RunPlan {
     readonly path: string
     readonly read: (path: string) => string | null
   }) => unknown
+  /** Bytes of a /dev/shm that other containers may bind (`Bundle.shm`); null: there is none. */
+  readonly shmBytes: number | null
   readonly terminal: boolean
   readonly stdin: boolean
   /** Close the container's stdin when the first client that attached leaves: Docker's StdinOnce. */

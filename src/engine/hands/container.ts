@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import { keyOf } from "../../../machines/words.ts"
-import { Runtime, type Started } from "../../kernel/runtime.ts"
+import { type RunFault, Runtime, type Started } from "../../kernel/runtime.ts"
 import type { Terms } from "../../oci/terms.ts"
 import type { ContainerRow } from "../../store/containers.ts"
 import { Store } from "../../store/store.ts"
@@ -45,7 +45,10 @@ export const containerHands = Effect.map(tools, (tools): Hands => ({
     kind: "short",
     run: (order) => tools.networks.leave(idOf(order), clean(tools, idOf(order), TRIES_MOST)),
   },
-  "run.delete": { kind: "short", run: (order) => remove(tools, idOf(order)) },
+  "run.delete": {
+    kind: "short",
+    run: (order) => tools.networks.leave(idOf(order), remove(tools, idOf(order))),
+  },
 }))
 
 const idOf = (order: Order): string => keyOf(order.address)
@@ -93,11 +96,17 @@ const wait = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
     return { type: "exited", exitCode: exit.exitCode, oomKilled: exit.oomKilled, ranMs }
   })
 
+/** What its start made is gone, and only then is what it was given on a network free. */
+const clear = ({ networks, paths, runtime }: Tools, id: string): Effect.Effect<void, RunFault> =>
+  Effect.andThen(runtime.clean(id, paths.container(id)), networks.release(id))
+
+/**
+ * Where it is given up the container has ended all the same, and keeps its claim: something of it
+ * may still use that address. Its next start takes both over, its removal tries once more.
+ */
 const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEvent> => {
-  const { networks, paths, runtime } = tools
   const again = Effect.suspend(() => clean(tools, id, left - 1))
-  return runtime.clean(id, paths.container(id)).pipe(
-    Effect.andThen(networks.release(id)),
+  return clear(tools, id).pipe(
     Effect.as({ type: "cleaned" }),
     Effect.catch(({ cause }) =>
       Effect.logWarning(`container ${id} could not be cleaned up: ${cause}`).pipe(
@@ -144,8 +153,9 @@ const truth = (tools: Tools, id: string, act: "freeze" | "thaw"): Effect.Effect<
     onFailure: () => ({ type: act === "freeze" ? "thawed" : "frozen" }),
   })
 
-const remove = ({ paths, runtime }: Tools, id: string): Effect.Effect<MachineEvent> =>
-  runtime.remove(paths.container(id)).pipe(
+const remove = (tools: Tools, id: string): Effect.Effect<MachineEvent> =>
+  clear(tools, id).pipe(
+    Effect.andThen(tools.runtime.remove(tools.paths.container(id))),
     Effect.as<MachineEvent>({ type: "deleted" }),
     Effect.catch(({ cause }) => Effect.succeed({ type: "deleteFailed", cause })),
   )
