@@ -6,7 +6,7 @@ import * as Logger from "effect/Logger"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import { bootEngine } from "../../src/engine/boot.ts"
-import { Claims, claimsIn } from "../../src/engine/claims.ts"
+import { Claims, claimsOf } from "../../src/engine/claims.ts"
 import type { Hands, Order } from "../../src/engine/hand.ts"
 import { Keyring } from "../../src/engine/keyring.ts"
 import { Loop, LoopBody } from "../../src/engine/loop.ts"
@@ -96,7 +96,7 @@ export class Device {
     const store = new StoreBody(this.database)
     if (this.#broken.noLease === true) store.layers.lease = () => {}
     const { boot, reboot } = this.#noted(store)
-    this.claims = claimsIn(store)
+    this.claims = claimsOf(store, this.processes.connected())
     const up = Effect.gen({ self: this }, function*() {
       const context = yield* Layer.build(this.#world(store, boot))
       yield* Effect.provide(bootEngine(reboot), context)

@@ -98,6 +98,7 @@ class SimRuntime {
         if (process === undefined) return Effect.fail(notRunning(id))
         return Effect.succeed(process.exitOf === null ? [process.pid] : [])
       }),
+    connected: Effect.sync(() => this.#processes.connected()),
     limit: (id) => Effect.asVoid(this.#running(id)),
   }
 

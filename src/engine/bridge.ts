@@ -5,7 +5,7 @@ import * as Semaphore from "effect/Semaphore"
 import { addresses, addressOn, ensureBridge } from "../kernel/links.ts"
 import { applyRules } from "../kernel/nft.ts"
 import { isPortFree, localPortRange } from "../kernel/ports.ts"
-import type { RunFault, StartFault } from "../kernel/runtime.ts"
+import { type RunFault, Runtime, type StartFault } from "../kernel/runtime.ts"
 import { macOf } from "../net/mac.ts"
 import {
   bridgePool,
@@ -21,7 +21,7 @@ import { type Published, publishing, removal, ruleset, withdrawing } from "../ne
 import type { Port, Terms } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
 import { Store } from "../store/store.ts"
-import { type Claims, claimsIn, networkFault } from "./claims.ts"
+import { type Claims, claimsOf, networkFault } from "./claims.ts"
 import { type BridgeState, Networks, type NetworkState } from "./networks.ts"
 
 const DEFAULT_BRIDGE = "balena0"
@@ -171,7 +171,10 @@ export const networksLinux = (settings: Settings) =>
   Layer.effect(
     Networks,
     Effect.gen(function*() {
-      const bridge = new DefaultBridge(settings, claimsIn(yield* Store))
+      const runtime = yield* Runtime
+      const connected = yield* Effect.catch(runtime.connected, ({ cause }) =>
+        Effect.as(Effect.logWarning(`who is on the bridge is not known: ${cause}`), []))
+      const bridge = new DefaultBridge(settings, claimsOf(yield* Store, connected))
       const onBridge = ({ network }: Terms) =>
         settings.bridge !== "none" && (network.mode === "bridge" || network.mode === "default")
       yield* Effect.forkScoped(Effect.catch(bridge.restore, ({ cause }) =>

@@ -1,6 +1,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type { Endpoint } from "../kernel/links.ts"
 import { StartFault } from "../kernel/runtime.ts"
 import { linkName, macOf } from "../net/mac.ts"
 import { allocate, type Pool } from "../net/pools.ts"
@@ -119,8 +120,16 @@ const claimOf = (
   ports,
 })
 
-/** What the rows of running containers say they were given. */
-export const claimsIn = (store: StoreBody): Claims =>
-  new Claims(store.containers.all().flatMap(({ id, state }) =>
+/**
+ * What the rows of running containers say they were given, and what the kernel still has of others:
+ * of a start that a crash kept from being written down, of a clean that was given up.
+ */
+export const claimsOf = (
+  store: StoreBody,
+  connected: readonly (readonly [id: string, Endpoint])[],
+): Claims => {
+  const given = store.containers.all().flatMap(({ id, state }) =>
     state.network === null ? [] : [[id, state.network as NetworkState] as const]
-  ))
+  )
+  return new Claims([...given, ...connected as readonly (readonly [string, NetworkState])[]])
+}

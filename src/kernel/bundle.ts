@@ -40,6 +40,12 @@ export const bundleOf = (execRoot: string, id: string): Bundle => {
   return { path, rootfs: join(path, "rootfs"), shm: join(path, "shm") }
 }
 
+/** Ids of the containers that have a bundle. */
+export const bundlesIn = (execRoot: string): readonly string[] => {
+  const path = join(execRoot, "bundles")
+  return existsSync(path) ? readdirSync(path) : []
+}
+
 /** Makes an empty bundle; only root may look into it. */
 export const makeBundle = (bundle: Bundle): void => {
   mkdirSync(bundle.rootfs, { recursive: true, mode: 0o700 })

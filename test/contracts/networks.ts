@@ -13,6 +13,8 @@ import { terms } from "../oci/plain-terms.ts"
 export interface NetworksWorld {
   readonly store: StoreBody
   readonly body: () => Layer.Layer<Networks>
+  /** Leaves a container in the kernel as a start does that no row tells of. */
+  readonly leave: (id: string, network: NetworkState) => void
   /** A TCP port that a program of the host has. */
   readonly bound: number
   readonly close: () => void
@@ -193,6 +195,15 @@ export const networksContract = (
       expect([next.address, next.ports]).toEqual([ended.address, ended.ports])
       await release("a")
       expect((await claim("e", tcp(8001))).address).toBe(running.address)
+    })
+
+    test("what a start has that no row tells of is its own after a crash", async () => {
+      const started = await claim("a", tcp(8001))
+      world.leave("a", started)
+      await restart()
+      expect((await claim("b")).address).not.toBe(started.address)
+      expect((await refused("c", tcp(8001))).cause).toContain("already allocated")
+      expect(await claim("a", tcp(8001))).toEqual(started)
     })
   })
 }

@@ -1,8 +1,14 @@
 import { once } from "node:events"
+import { mkdtempSync, rmSync } from "node:fs"
 import { type AddressInfo, createServer, type Server } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { networksLinux } from "../../src/engine/bridge.ts"
+import { bootId } from "../../src/kernel/processes.ts"
+import { bodyLinux as runtimeLinux } from "../../src/kernel/runtime-linux.ts"
+import { bundleOf, makeBundle, writeRecord } from "../../src/kernel/bundle.ts"
 import { bind, check } from "../../src/kernel/libc.ts"
 import { removeBridge } from "../../src/kernel/links.ts"
 import { programOf } from "../../src/kernel/probe.ts"
@@ -44,14 +50,32 @@ const linuxWorld = async (): Promise<NetworksWorld> => {
   depart()
   const store = new StoreBody(new Database(":memory:"))
   const server = await listening()
-  const body = networksLinux(settings()).pipe(Layer.provide(Layer.succeed(Store, store)))
+  const execRoot = mkdtempSync(join(tmpdir(), "be-networks-"))
+  const body = networksLinux(settings()).pipe(Layer.provide(Layer.merge(
+    Layer.succeed(Store, store),
+    runtimeLinux({ execRoot, runtime: null, cgroupParent: "/" }),
+  )))
   return {
     store,
     body: () => Layer.fresh(body),
+    leave: (id, endpoint) => {
+      const bundle = bundleOf(execRoot, id)
+      makeBundle(bundle)
+      writeRecord(bundle, {
+        boot: bootId(),
+        runtime: { name: "crun", path: "crun", hideUnified: false },
+        state: execRoot,
+        cgroup: `/${id}`,
+        conmon: null,
+        init: null,
+        endpoint,
+      })
+    },
     bound: (server.address() as AddressInfo).port,
     close: () => {
       server.close()
       removeBridge(BRIDGE)
+      rmSync(execRoot, { recursive: true })
     },
   }
 }

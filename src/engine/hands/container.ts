@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import { keyOf } from "../../../machines/words.ts"
-import { type RunFault, Runtime, type Started } from "../../kernel/runtime.ts"
+import { type RunFault, Runtime, StartFault, type Started } from "../../kernel/runtime.ts"
 import type { Terms } from "../../oci/terms.ts"
 import type { ContainerRow } from "../../store/containers.ts"
 import { Store } from "../../store/store.ts"
@@ -11,6 +11,7 @@ import { Paths } from "../paths.ts"
 import { Planner } from "../planner.ts"
 import { makeSources } from "./sources.ts"
 
+const EXIT_ENGINE = 125
 /** What the kernel refuses although it must not is tried again this often, ever more slowly. */
 const TRIES_MOST = 8
 const pauseMs = (left: number): number => 100 * 2 ** (TRIES_MOST - left)
@@ -73,8 +74,13 @@ const lostToReboot = failed(255, "the machine was restarted while the container 
 const start = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
   Effect.gen(function*() {
     if (order.attempt === "after-reboot") return lostToReboot
-    const { networks, planner, runtime } = tools
+    const { networks, paths, planner, runtime } = tools
     const id = idOf(order)
+    // A run whose clean was given up would be taken for this one; else there is nothing to do.
+    if (order.attempt === "first") {
+      yield* Effect.mapError(runtime.clean(id, paths.container(id)), ({ cause }) =>
+        new StartFault({ exitCode: EXIT_ENGINE, cause }))
+    }
     const row = rowOf(tools, id)
     yield* makeSources(row.terms as Terms)
     const claimed = yield* networks.claim(row, row.terms as Terms)
@@ -102,7 +108,7 @@ const clear = ({ networks, paths, runtime }: Tools, id: string): Effect.Effect<v
 
 /**
  * Where it is given up the container has ended all the same, and keeps its claim: something of it
- * may still use that address. Its next start takes both over, its removal tries once more.
+ * may still use that address. Its next start cleans first and takes that over; its removal cleans, too.
  */
 const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEvent> => {
   const again = Effect.suspend(() => clean(tools, id, left - 1))
