@@ -36,7 +36,7 @@ const machineFacts = () => ({
 const sharedNetwork = (terms: Terms): string | null =>
   terms.network.mode.startsWith("container:") ? terms.network.mode.slice("container:".length) : null
 
-/** Has it a /dev/shm for others to share? As in dockerd, not where a mount of its own lies there. */
+/** Has it a /dev/shm that others may share? As in dockerd, not if a mount of its own is there. */
 const offersShm = ({ ipcMode, mounts }: Terms): boolean =>
   ipcMode === "shareable" && !mounts.some(({ target }) => target === "/dev/shm")
 

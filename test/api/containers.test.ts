@@ -226,7 +226,7 @@ describe.skipIf(why !== null)(titled("containers by the socket"), () => {
     await remove("limited")
   })
 
-  test("shared memory is the other's or the host's, where it is to be, and else its own", async () => {
+  test("shared memory is the other's or the host's where asked, else its own", async () => {
     const word = join("/dev/shm", `be-${process.pid}`)
     const runs = async (script: string, host: object) => {
       await create("taker", sh(script), host)

@@ -107,7 +107,7 @@ export const networksContract = (
       await ask((networks) => networks.publish("a"))
     })
 
-    test("a port has one container; the other hears it in Docker's words, and has nothing", async () => {
+    test("a port has one container; the other hears so in Docker's words", async () => {
       const first = await claim("a", tcp(8001))
       const fault = await refused("b", tcp(8002), tcp(8001))
       expect(fault).toMatchObject({
@@ -161,7 +161,7 @@ export const networksContract = (
       expect(others).not.toContain(outcome!.address)
     })
 
-    test("one that leaves and keeps its port is waited for, and then the other refused", async () => {
+    test("one that leaves and keeps its port is waited for, then no more", async () => {
       await claim("a", tcp(8001))
       const fault = await ask((networks) =>
         Effect.gen(function*() {
@@ -185,7 +185,7 @@ export const networksContract = (
       expect((await refused("c", tcp(8001))).cause).toContain("already allocated")
     })
 
-    test("a daemon that comes after knows from the rows what is claimed, and nothing else", async () => {
+    test("a daemon that comes after knows from the rows what is claimed", async () => {
       const running = await claim("a", tcp(8001))
       runs("a", running)
       const ended = await claim("b", tcp(8002))

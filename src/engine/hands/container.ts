@@ -108,7 +108,8 @@ const clear = ({ networks, paths, runtime }: Tools, id: string): Effect.Effect<v
 
 /**
  * Where it is given up the container has ended all the same, and keeps its claim: something of it
- * may still use that address. Its next start cleans first and takes that over; its removal cleans, too.
+ * may still use that address. Its next start cleans first and takes that over; its removal cleans
+ * as well.
  */
 const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEvent> => {
   const again = Effect.suspend(() => clean(tools, id, left - 1))
