@@ -6,6 +6,7 @@ import { removeImage, tagImage } from "../../src/engine/requests/image.ts"
 import { pull } from "../../src/engine/requests/pull.ts"
 import { push } from "../../src/engine/requests/push.ts"
 import { parseReference } from "../../src/oci/reference.ts"
+import type { NetworkTerms } from "../../src/oci/terms.ts"
 import type { Device } from "../world/device.ts"
 import { Violation } from "../world/disk.ts"
 import type { Time } from "../world/time.ts"
@@ -27,6 +28,15 @@ export const noPromises = (): Promises => ({
   removed: new Set(),
   answered: 0,
 })
+
+/** Some want the same port, some any; most want none. */
+const NETWORKS: readonly Pick<NetworkTerms, "mode" | "ports">[] = [
+  { mode: "bridge", ports: [] },
+  { mode: "bridge", ports: [] },
+  { mode: "bridge", ports: [{ port: 80, protocol: "tcp", hostIp: "", hostPort: 8080 }] },
+  { mode: "bridge", ports: [{ port: 80, protocol: "tcp", hostIp: "", hostPort: 0 }] },
+  { mode: "none", ports: [] },
+]
 
 const POLICIES = ["no", "no", "always", "on-failure", "unless-stopped"] as const
 
@@ -144,7 +154,12 @@ export class Fleet {
       image: image.id,
       imageName: "app",
       createdMs: 1,
-      terms: { stopSignal: "SIGTERM", labels: {}, mounts: [] },
+      terms: {
+        stopSignal: "SIGTERM",
+        labels: {},
+        mounts: [],
+        network: this.#time.oneOf(NETWORKS),
+      },
       given: {},
       layers: this.#device.store.images.layers(image.id),
     }
