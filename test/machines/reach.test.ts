@@ -33,7 +33,7 @@ const EVENTS: Readonly<Record<string, readonly { readonly type: string }[]>> = {
     { type: "want", source, from: "image/i" },
     { type: "unwant", from: "image/i" },
     { type: "drop" },
-    { type: "fetched", bytes: 1, tarBytes: 1, entries: 1 },
+    { type: "fetched", bytes: 1, tarBytes: 1, entries: 1, source },
     { type: "fetchFailed", ...failure },
     { type: "dropped" },
     { type: "dropFailed", cause: "why" },
