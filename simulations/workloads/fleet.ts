@@ -105,7 +105,8 @@ export class Fleet {
     this.#device.ask(asked, (pushed) => {
       if (pushed === undefined || pushed._tag === "None") return
       this.promises.answered++
-      if (!registry.pushed.has(name)) this.#device.violation ??= new Violation(`${name} of ${image} was not pushed`)
+      if (registry.pushed.has(name)) return
+      this.#device.violation ??= new Violation(`${name} of ${image} was not pushed`)
     })
   }
 

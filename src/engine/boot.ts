@@ -21,7 +21,9 @@ export const bootEngine = (reboot: boolean) =>
   Effect.gen(function*() {
     const loop = yield* Loop
     const store = yield* Store
-    const hands = yield* Effect.all([containerHands, imageHands, layerHands, pushHands, engineHands])
+    const hands = yield* Effect.all([
+      containerHands, imageHands, layerHands, pushHands, engineHands,
+    ])
     loop.employ(Object.assign({}, ...hands))
     // A container that has gone may have been the last to stand on a removed image's layers.
     loop.listen(({ address, done }) => {

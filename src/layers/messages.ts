@@ -122,7 +122,10 @@ const Resolved = Schema.TaggedStruct("resolved", {
     layers: Schema.Array(LayerSource),
   }),
 })
-/** What the reference names, or the registry itself, is there; the rest of the answer may take as long as it takes. */
+/**
+ * What the reference names, or the registry itself, is there; the rest of the answer may take as
+ * long as it takes.
+ */
 const Named = Schema.TaggedStruct("named", { id: Id })
 const Inspected = Schema.TaggedStruct("inspected", {
   id: Id,

@@ -38,9 +38,10 @@ describe("a layer that is sent", () => {
     const [{ diffId, source }] = image.layers as [WorldLayer]
     const directory = world.directory()
     const { access } = world
-    const job = { job: "layer/x", diffId, bottom: true, directory, source, access, checkpoint: null }
     await run((carrier) =>
-      carrier.fetch(job, {
+      carrier.fetch({
+        job: "layer/x", diffId, bottom: true, directory, source, access, checkpoint: null,
+      }, {
         progress: () => {},
         retrying: () => {},
         checkpoint: () => Effect.void,

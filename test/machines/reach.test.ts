@@ -12,6 +12,7 @@ import { NOUNS } from "../../machines/words.ts"
 const source = { kind: "registry" }
 const failure = { reason: "damaged", cause: "why" }
 const layers = [{ address: "layer/a", source }]
+const blob = { digest: "d", size: 1, mediaType: "m" }
 const terms = { restart: "on-failure", retries: 1, autoRemove: false }
 
 /** Every event of every machine, with parameters that lead on. */
@@ -37,6 +38,15 @@ const EVENTS: Readonly<Record<string, readonly { readonly type: string }[]>> = {
     { type: "fetchFailed", ...failure },
     { type: "dropped" },
     { type: "dropFailed", cause: "why" },
+  ] as { type: string }[],
+  push: [
+    { type: "push", reference: "r", imageId: "i" },
+    { type: "abandon" },
+    { type: "reborn" },
+    { type: "laid", layer: "layer/a", how: "pushed", from: null, place: {}, ...blob },
+    { type: "uploaded", layers: [blob] },
+    { type: "published", digest: "d", size: 1, row: {} },
+    { type: "pushFailed", ...failure },
   ] as { type: string }[],
   container: [
     { type: "create", terms, row: {} },
