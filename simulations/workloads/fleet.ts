@@ -121,7 +121,8 @@ export class Fleet {
     if (tags.length === 0) return
     const { reference, image } = this.#time.oneOf(tags)
     const isCopy = this.#time.chance(0.6)
-    const name = isCopy ? `sim.io/copy${this.#time.between(0, 4)}:latest` : reference
+    const host = this.#time.oneOf(["sim.io", "far.io"])
+    const name = isCopy ? `${host}/copy${this.#time.between(0, 4)}:latest` : reference
     const parsed = Result.getOrThrow(parseReference(name))
     const pushing = push(parsed, null, () => {}).pipe(
       Effect.timeoutOption(this.#time.chance(0.3) ? this.#time.between(1, 500) : 3_600_000),
@@ -136,8 +137,8 @@ export class Fleet {
     this.#device.ask(asked, (pushed) => {
       if (pushed === undefined || pushed._tag === "None") return
       this.promises.answered++
-      const there = registry.pushed.has(`${parsed.path}:${parsed.tag}`)
-      if (!there) this.#device.violation ??= new Violation(`${name} of ${image} was not pushed`)
+      if (registry.pushed.has(name)) return
+      this.#device.violation ??= new Violation(`${name} of ${image} was not pushed`)
     })
   }
 

@@ -9,8 +9,10 @@ import { setTimeout as sleep } from "node:timers/promises"
 export interface LinkOptions {
   /** `127.0.0.1:5000`: who is at the other end. */
   readonly to: string
-  /** For all connections together, towards the client; Infinity: as fast as it goes. */
+  /** For all connections together; Infinity: as fast as it goes. */
   readonly bytesPerS?: number
+  /** Which way is slow, and counted: to the client, as for pulls, or to the registry. */
+  readonly way?: "down" | "up"
   readonly latencyMs?: number
 }
 
@@ -20,6 +22,7 @@ export class BadLink {
   readonly #server: Server
   readonly #to: { readonly host: string; readonly port: number }
   readonly #pairs = new Set<readonly [client: Socket, server: Socket]>()
+  readonly #way: "down" | "up"
   #bytesPerS: number
   #latencyMs: number
   #down = false
@@ -30,10 +33,12 @@ export class BadLink {
   /** Cut everything when this many bytes have passed. */
   #cutAt = Infinity
 
-  private constructor(server: Server, { to, bytesPerS = Infinity, latencyMs = 0 }: LinkOptions) {
+  private constructor(server: Server, options: LinkOptions) {
+    const { to, bytesPerS = Infinity, latencyMs = 0, way = "down" } = options
     const [host = "", port = ""] = to.split(":")
     this.#to = { host, port: Number(port) }
     this.#server = server
+    this.#way = way
     this.#bytesPerS = bytesPerS
     this.#latencyMs = latencyMs
     this.#silent.resolve()
@@ -53,7 +58,7 @@ export class BadLink {
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
-  /** Bytes that have reached the client's side, over all connections. */
+  /** Bytes that have passed the counted way, over all connections. */
   get bytes(): number {
     return this.#bytes
   }
@@ -108,21 +113,21 @@ export class BadLink {
       this.#pairs.delete(pair)
       server.destroy()
     })
-    void this.#carry(client, server, false)
-    void this.#carry(server, client, true)
+    void this.#carry(client, server, this.#way === "up")
+    void this.#carry(server, client, this.#way === "down")
   }
 
-  async #carry(from: Socket, to: Socket, down: boolean): Promise<void> {
+  async #carry(from: Socket, to: Socket, isCounted: boolean): Promise<void> {
     try {
       for await (const piece of from as AsyncIterable<Buffer>) {
         await this.#silent.promise
-        if (down) await this.#pace(piece.length)
+        if (isCounted) await this.#pace(piece.length)
         if (this.#bytes >= this.#cutAt) {
           this.#cutAt = Infinity
           return this.cut()
         }
         if (!to.write(piece)) await drained(to)
-        if (down) this.#bytes += piece.length
+        if (isCounted) this.#bytes += piece.length
       }
       await this.#silent.promise
       to.end()

@@ -193,14 +193,14 @@ export class SimCarrier {
         } else sent = Math.min(blob.tarBytes, sent + time.between(1, 4) * MIB)
         watch.progress(sent, blob.tarBytes)
       }
-      return registry.keep(job.repository, blob)
+      return registry.keep(job, blob)
     })
   }
 
-  #publish({ repository, reference, manifest, blobs }: PublishJob): string | PullFault {
-    const lacks = this.#needs.registry.publish(repository, reference, manifest, blobs)
-    if (lacks === null) return digestOf(manifest)
-    this.#needs.fail(new Violation(`${repository}:${reference} is published without ${lacks}`))
+  #publish(job: PublishJob): string | PullFault {
+    const lacks = this.#needs.registry.publish(job)
+    if (lacks === null) return digestOf(job.manifest)
+    this.#needs.fail(new Violation(`${job.repository} is published without ${lacks}`))
     return faultOf("unsupported", "manifest blob unknown")
   }
 

@@ -1,4 +1,4 @@
-import type { Resolved, Uploaded, UploadJob } from "../../src/layers/carrier.ts"
+import type { PublishJob, Resolved, Uploaded, UploadJob } from "../../src/layers/carrier.ts"
 import { digestOf } from "../../src/oci/digest.ts"
 import { MEDIA } from "../../src/oci/manifest.ts"
 import type { Time } from "./time.ts"
@@ -43,9 +43,9 @@ export class SimRegistry {
   /** Bytes of blobs, so far. */
   sent = 0
   readonly #blobs = new Map<string, SimBlob>()
-  /** Which blobs each repository has. */
+  /** Which blobs each repository has, of this registry and of others: `sim.io/app0`. */
   readonly #repositories = new Map<string, Set<string>>()
-  /** Image IDs by `repository:tag`, of what was pushed. */
+  /** Image IDs by `sim.io/app0:latest`, of what was pushed. */
   readonly pushed = new Map<string, string>()
   #faults: Fault[] = []
 
@@ -53,7 +53,7 @@ export class SimRegistry {
   put(repository: string, tag: string, blobs: readonly SimBlob[]): SimImage {
     for (const blob of blobs) {
       this.#blobs.set(blob.digest, blob)
-      this.#of(repository).add(blob.digest)
+      this.#of(`${HOST}/${repository}`).add(blob.digest)
     }
     const config = Buffer.from(JSON.stringify({
       architecture: "amd64",
@@ -92,11 +92,12 @@ export class SimRegistry {
   }
 
   /** What need not be sent: the repository has it, or another one lends it; null: all of it. */
-  offer({ repository, known }: UploadJob): Uploaded | null {
-    const blobs = this.#of(repository)
+  offer({ access: { host }, repository, known }: UploadJob): Uploaded | null {
+    const blobs = this.#of(`${host}/${repository}`)
     const here = known.find(({ digest }) => blobs.has(digest))
     if (here !== undefined) return { ...here, how: "existed", from: null }
-    const lent = known.find(({ digest, from }) => from !== null && this.#of(from).has(digest))
+    const lent = known.find(({ digest, from }) =>
+      from !== null && this.#of(`${host}/${from}`).has(digest))
     if (lent === undefined) return null
     blobs.add(lent.digest)
     return { ...lent, how: "mounted" }
@@ -108,29 +109,25 @@ export class SimRegistry {
     return blob && { ...blob, digest: digestOf(`${diffId}, packed here`), size: blob.tarBytes }
   }
 
-  keep(repository: string, blob: SimBlob): Uploaded {
+  keep({ access: { host }, repository }: UploadJob, blob: SimBlob): Uploaded {
     this.#blobs.set(blob.digest, blob)
-    this.#of(repository).add(blob.digest)
+    this.#of(`${host}/${repository}`).add(blob.digest)
     const { digest, size } = blob
     return { digest, size, mediaType: MEDIA.dockerLayerGzip, how: "pushed", from: null }
   }
 
   /** Keeps a manifest; answers a blob that it names and the repository has not, or null. */
-  publish(
-    repository: string,
-    tag: string,
-    manifest: Uint8Array,
-    small: readonly Uint8Array[],
-  ): string | null {
-    const blobs = this.#of(repository)
+  publish({ access: { host }, repository, reference, manifest, blobs: small }: PublishJob) {
+    const blobs = this.#of(`${host}/${repository}`)
     for (const bytes of small) blobs.add(digestOf(bytes))
     const { config, layers } = JSON.parse(Buffer.from(manifest).toString()) as {
       config: { digest: string }
       layers: readonly { digest: string }[]
     }
     const lacking = [config, ...layers].find(({ digest }) => !blobs.has(digest))
-    if (lacking === undefined) this.pushed.set(`${repository}:${tag}`, config.digest)
-    return lacking?.digest ?? null
+    if (lacking !== undefined) return lacking.digest
+    this.pushed.set(`${host}/${repository}:${reference}`, config.digest)
+    return null
   }
 
   /** What a tag or a digest names; undefined: nothing. */

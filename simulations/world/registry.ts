@@ -1,12 +1,14 @@
-import { createReadStream } from "node:fs"
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { AddressInfo, Socket } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { digestOf } from "../../src/oci/digest.ts"
+import { type Blob, PIECE_BYTES, piecesOf, written } from "./registry-blobs.ts"
+import { REFERRERS_TYPE, referrersIndex } from "./registry-referrers.ts"
+import { type UploadMisdeed, Uploads } from "./registry-uploads.ts"
 
 /**
  * A registry inside this process, on loopback: for tests and for the demonstration, never shipped.
- * It speaks the reading half of the distribution specification, and misbehaves on demand.
+ * It speaks the distribution specification, and misbehaves on demand.
  *
  * What it may do to a client, and why that must be survivable: cut, stall or slow an answer (links
  * do); answer 5xx, 429 or an expired token (services do); send a damaged or short blob (disks and
@@ -36,10 +38,10 @@ export type Auth =
     readonly lifeS?: number
   }
 
-export type Kind = "ping" | "manifest" | "referrers" | "blob" | "token"
+export type Kind = "ping" | "manifest" | "referrers" | "blob" | "upload" | "token"
 
 export type Misdeed =
-  | { readonly do: "cut"; readonly afterBytes: number }
+  | UploadMisdeed
   | { readonly do: "stall"; readonly afterBytes: number }
   | { readonly do: "slow"; readonly bytesPerS: number }
   | {
@@ -58,7 +60,7 @@ export type Misdeed =
 
 export interface Fault {
   readonly on: Kind
-  /** A blob's or manifest's digest; a manifest's tag. Missing: any. */
+  /** A blob's or manifest's digest; a manifest's tag; an upload's method. Missing: any. */
   readonly name?: string
   /** How many requests suffer it; missing: all. */
   readonly times?: number
@@ -70,20 +72,13 @@ export interface Seen {
   readonly kind: Kind
   readonly method: string
   readonly path: string
+  /** What was asked for, or of an upload what came. */
   readonly range: string | null
   readonly ifRange: string | null
   readonly authorization: string | null
   readonly body: string
   status: number
 }
-
-interface Blob {
-  readonly size: number
-  readonly bytes: Uint8Array | null
-  readonly path: string | null
-}
-
-const PIECE_BYTES = 64 * 1024
 
 export class EmbeddedRegistry {
   /** `127.0.0.1:41234`: what stands before the first slash of a reference. */
@@ -101,6 +96,10 @@ export class EmbeddedRegistry {
   readonly #tokens = new Set<string>()
   readonly #sockets = new Set<Socket>()
   readonly #sent = new Map<string, number>()
+  readonly uploads = new Uploads({
+    keep: (bytes) => this.addBlob(bytes),
+    has: (digest) => this.#blobs.has(digest),
+  })
   #tokensMade = 0
 
   private constructor(server: Server, auth: Auth, listsReferrers: boolean) {
@@ -183,14 +182,14 @@ export class EmbeddedRegistry {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on("error", () => {})
     const url = new URL(request.url ?? "/", `http://${this.host}`)
-    const { kind, repository, name } = targetOf(url)
     const { method = "GET", headers } = request
-    const body = await textOf(request)
+    const { kind, repository, name } = targetOf(url, method)
+    const body = kind === "upload" ? "" : await textOf(request)
     const seen: Seen = {
       kind,
       method,
       path: url.pathname + url.search,
-      range: headers.range ?? null,
+      range: headers.range ?? headers["content-range"]?.toString() ?? null,
       ifRange: headers["if-range"]?.toString() ?? null,
       authorization: headers.authorization ?? null,
       body,
@@ -207,7 +206,15 @@ export class EmbeddedRegistry {
     else if (!this.#admits(headers.authorization)) this.#challenge(repository, response)
     else if (kind === "ping") json(response, 200, {})
     else if (kind === "referrers") this.#serveReferrers(repository, name, response)
-    else if (kind === "manifest") this.#serveManifest(repository, name, method, response)
+    else if (kind === "upload") {
+      const isTold = misdeed?.do === "cut" || misdeed?.do === "drop"
+      await this.uploads.serve(request, response, url, isTold ? misdeed : null)
+    } else if (kind === "manifest" && method === "PUT") {
+      const tag = name.includes(":") ? null : name
+      this.addManifest(repository, headers["content-type"] ?? "", Buffer.from(body), tag)
+      response.writeHead(201).end()
+    } else if (kind === "manifest") this.#serveManifest(repository, name, method, response)
+    else if (method === "HEAD") this.#headBlob(name, response)
     else await this.#serveBlob(name, seen, misdeed, response)
   }
 
@@ -278,15 +285,13 @@ export class EmbeddedRegistry {
 
   #serveReferrers(repository: string, digest: string, response: ServerResponse): void {
     if (!this.#listsReferrers) return fail(response, 404, "NOT_FOUND", "page not found")
-    const manifests = [...this.#manifests]
-      .filter(([key]) => key.startsWith(`${repository}@sha256:`))
-      .map(([, { mediaType, bytes }]) => ({ mediaType, bytes, json: JSON.parse(String(bytes)) }))
-      .filter(({ json }) => json.subject?.digest === digest)
-      .map(({ mediaType, bytes, json: { artifactType, annotations } }) => ({
-        mediaType, digest: digestOf(bytes), size: bytes.length, artifactType, annotations,
-      }))
-    const mediaType = "application/vnd.oci.image.index.v1+json"
-    json(response, 200, { schemaVersion: 2, mediaType, manifests }, mediaType)
+    const own = [...this.#manifests].filter(([key]) => key.startsWith(`${repository}@sha256:`))
+    json(response, 200, referrersIndex(own.map(([, kept]) => kept), digest), REFERRERS_TYPE)
+  }
+
+  #headBlob(digest: string, response: ServerResponse): void {
+    const blob = this.#blobs.get(digest)
+    response.writeHead(blob === undefined ? 404 : 200, { "content-length": blob?.size ?? 0 }).end()
   }
 
   async #serveBlob(
@@ -353,27 +358,10 @@ export class EmbeddedRegistry {
   }
 }
 
-/** Hands a piece to the kernel; false if the client is gone. */
-const written = (response: ServerResponse, piece: Uint8Array): Promise<boolean> =>
-  new Promise((resolve) => {
-    if (response.destroyed) return resolve(false)
-    const gone = () => resolve(false)
-    response.once("close", gone)
-    response.write(piece, (error) => {
-      response.off("close", gone)
-      resolve(error === null || error === undefined)
-    })
-  })
-
-async function* piecesOf(blob: Blob, start: number, size: number): AsyncIterable<Uint8Array> {
-  if (blob.bytes !== null) yield blob.bytes.subarray(start, size)
-  else if (start < size) {
-    yield* createReadStream(blob.path!, { start, end: size - 1, highWaterMark: PIECE_BYTES })
-  }
-}
-
-function targetOf(url: URL): { kind: Kind; repository: string; name: string } {
+function targetOf(url: URL, method: string): { kind: Kind; repository: string; name: string } {
   if (url.pathname === "/token") return { kind: "token", repository: "", name: "" }
+  const upload = /^\/v2\/(.+)\/blobs\/uploads\//.exec(url.pathname)
+  if (upload !== null) return { kind: "upload", repository: upload[1]!, name: method }
   const [, repository = "", kind = "", name = ""] =
     /^\/v2\/(.+)\/(manifests|referrers|blobs)\/([^/]+)$/.exec(url.pathname) ?? []
   if (repository === "") return { kind: "ping", repository: "", name: "" }

@@ -152,7 +152,8 @@ export class PullLines {
 
   #showTotal(): readonly Line[] {
     const { current, size, shown } = this.#total
-    if (size <= 0 || (current - shown < stepOf(size) && current !== size) || current === shown) return []
+    if (size <= 0 || current === shown) return []
+    if (current - shown < stepOf(size) && current !== size) return []
     this.#total.shown = current
     return [moving("", "Total", current, size)]
   }

@@ -4,7 +4,7 @@ import * as containers from "./containers.ts"
 import * as engine from "./engine.ts"
 import * as images from "./images.ts"
 import { debug } from "./machines.ts"
-import { pull } from "./pull.ts"
+import { pull, push } from "./pull.ts"
 import { create, run } from "./run.ts"
 
 type Command = (client: Client, words: readonly string[]) => Promise<number>
@@ -33,6 +33,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   pause: entry(containers.pause, "CONTAINER…", "Freeze all processes"),
   ps: entry(containers.ps, "[-a] [-q] [-f FILTER] [--format TEMPLATE]", "List containers"),
   pull: entry(pull, "[--platform P] NAME[:TAG|@DIGEST]", "Fetch an image from a registry"),
+  push: entry(push, "[-a] [-q] NAME[:TAG]", "Send an image to a registry"),
   rename: entry(containers.rename, "CONTAINER NAME", "Rename a container"),
   restart: entry(containers.restart, "[-t SECONDS] CONTAINER…", "Stop and start again"),
   rm: entry(containers.rm, "[-f] [-v] CONTAINER…", "Remove containers"),

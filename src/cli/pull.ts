@@ -116,3 +116,26 @@ export async function pull(client: Client, words: readonly string[]): Promise<nu
   return 0
 }
 
+/** `balena push [-a] NAME[:TAG]`. */
+export async function push(client: Client, words: readonly string[]): Promise<number> {
+  const flags = { "all-tags": lettered("a", flag.on), quiet: lettered("q", flag.on) } as const
+  const { given, rest } = parse(words, flags)
+  count(rest, 1, 1)
+  const [reference = ""] = rest
+  const [name, tag] = splitReference(reference)
+  const isNamed = `${name}:${tag}` === reference || reference.includes("@")
+  if (given["all-tags"] && isNamed) {
+    throw new ClientError("tag can't be used with --all-tags/-a", 0)
+  }
+  const isDefault = !given["all-tags"] && !isNamed
+  if (!given.quiet && isDefault) process.stdout.write("Using default tag: latest\n")
+  const path = name.split("/").map(encodeURIComponent).join("/")
+  const call = {
+    query: { tag: given["all-tags"] ? undefined : tag },
+    headers: credentialsFor(name),
+  }
+  await show(client.messages<Progress>("POST", `/images/${path}/push`, call), given.quiet,
+    process.stdout)
+  if (given.quiet) process.stdout.write(`${given["all-tags"] ? name : `${name}:${tag}`}\n`)
+  return 0
+}

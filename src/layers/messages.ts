@@ -136,7 +136,10 @@ const Resolved = Schema.TaggedStruct("resolved", {
     })),
   }),
 })
-/** What the reference names, or the registry itself, is there; the rest of the answer may take as long as it takes. */
+/**
+ * What the reference names, or the registry itself, is there; the rest of the answer may take as
+ * long as it takes.
+ */
 const Named = Schema.TaggedStruct("named", { id: Id })
 const Inspected = Schema.TaggedStruct("inspected", {
   id: Id,

@@ -51,7 +51,8 @@ export const uploadLayer = (
     const { mounted, session } = yield* tryMounts(job, registry, tries)
     if (mounted !== null) return mounted
     const put = yield* putBlob(registry, job, layerContent(job, tools.progress), tries, session)
-    return { ...put, mediaType: MEDIA.dockerLayerGzip, how: "pushed", from: null } satisfies Uploaded
+    const mediaType = MEDIA.dockerLayerGzip
+    return { ...put, mediaType, how: "pushed", from: null } satisfies Uploaded
   }).pipe(Effect.mapError(asPull))
 
 const findBlob = (job: UploadMessage, registry: Registry["Service"], tries: Tries) =>

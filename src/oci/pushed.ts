@@ -34,8 +34,9 @@ const ociLayer = (mediaType: string): string => OCI_LAYERS[mediaType] ?? MEDIA.o
 
 /**
  * The manifest of an image whose layers are these blobs: the registry's own, bit for bit, where it
- * names the same ones; else a new one of schema 2, laid out as dockerd lays it out, so that the same
- * blobs give the same digest. Schema 2 has no word for layers that are not gzip: those get OCI's.
+ * names the same ones; else a new one of schema 2, laid out as dockerd lays it out, so that the
+ * same blobs give the same digest. Schema 2 has no word for layers that are not gzip: those get
+ * OCI's.
  */
 export const pushedManifest = (
   image: ImageToPush,

@@ -242,7 +242,7 @@ const exchange = (
 
 /** Sent at once: every piece that the socket takes shows that the connection lives. */
 const PIECE_BYTES = 64 * 1024
-/** A registry answers bytes only when it has checked and kept them, and the kernel has sent them. */
+/** A registry answers bytes once it has checked and kept them, and the kernel has sent them. */
 const TAKING = 10
 
 function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {

@@ -9,8 +9,10 @@ import { type Descriptor, MANIFEST_TYPES, MEDIA, parseManifest } from "../oci/ma
 import { type Access, familiarImage, familiarName, isInsecure, loginTo } from "./access.ts"
 import { type Challenge, parseChallenges } from "./challenge.ts"
 import { answerFault, permanent, type RegistryFault, type Subject } from "./faults.ts"
-import { type Answer, type Body, collect, collectError, type Http, type HttpSettings } from "./http.ts"
-import { makeHttp, nameOf, type Request } from "./http.ts"
+import {
+  type Answer, type Body, collect, collectError, type Http, type HttpSettings, makeHttp, nameOf,
+  type Request,
+} from "./http.ts"
 import { makeTokens } from "./tokens.ts"
 
 /** A manifest or an index, exactly as the registry keeps it. */

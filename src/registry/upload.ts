@@ -50,7 +50,8 @@ export const putBlob = <E>(
   content: Content<E>,
   tries: Tries,
   session: Session | null = null,
-): Effect.Effect<Put, RegistryFault | E> => new Upload(registry, target, content, tries).run(session)
+): Effect.Effect<Put, RegistryFault | E> =>
+  new Upload(registry, target, content, tries).run(session)
 
 class Upload<E> {
   readonly #registry: Registry["Service"]

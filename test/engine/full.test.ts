@@ -67,7 +67,7 @@ test("what nobody may refuse waits in its order, and nothing is in quarantine", 
     database.room = -9 // not even with the ballast
     wanted("image/b")
     yield* loop.settled // it waits, and nobody waits for it
-    answer({ type: "fetched", bytes: 1, tarBytes: 1, entries: 1 })
+    answer({ type: "fetched", bytes: 1, tarBytes: 1, entries: 1, source: { kind: "archive" } })
     wanted("image/c")
     yield* Effect.sleep(20)
     expect(eventsOf(store)).toEqual(["want"])

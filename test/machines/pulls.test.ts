@@ -67,7 +67,7 @@ describe("image", () => {
 
 const want = (from: string) => ({ type: "want", source, from })
 const unwant = (from: string) => ({ type: "unwant", from })
-const fetched = { type: "fetched", bytes: 1, tarBytes: 2, entries: 3 }
+const fetched = { type: "fetched", bytes: 1, tarBytes: 2, entries: 3, source }
 const fetchFailed = (reason: string) => ({ type: "fetchFailed", reason, cause: "why" })
 const drop = { type: "drop" }
 const dropped = { type: "dropped" }

@@ -12,6 +12,7 @@ import { NOUNS } from "../../machines/words.ts"
 const source = { kind: "registry" }
 const failure = { reason: "damaged", cause: "why" }
 const layers = [{ address: "layer/a", source }]
+const blob = { digest: "d", size: 1, mediaType: "m" }
 const terms = { restart: "on-failure", retries: 1, autoRemove: false }
 
 /** Every event of every machine, with parameters that lead on. */
@@ -33,7 +34,7 @@ const EVENTS: Readonly<Record<string, readonly { readonly type: string }[]>> = {
     { type: "want", source, from: "image/i" },
     { type: "unwant", from: "image/i" },
     { type: "drop" },
-    { type: "fetched", bytes: 1, tarBytes: 1, entries: 1 },
+    { type: "fetched", bytes: 1, tarBytes: 1, entries: 1, source },
     { type: "fetchFailed", ...failure },
     { type: "dropped" },
     { type: "dropFailed", cause: "why" },
@@ -44,6 +45,15 @@ const EVENTS: Readonly<Record<string, readonly { readonly type: string }[]>> = {
     { type: "reborn" },
     { type: "encoded", row: {} },
     { type: "encodeFailed", ...failure },
+  ] as { type: string }[],
+  push: [
+    { type: "push", reference: "r", imageId: "i" },
+    { type: "abandon" },
+    { type: "reborn" },
+    { type: "laid", layer: "layer/a", how: "pushed", from: null, place: {}, ...blob },
+    { type: "uploaded", layers: [blob] },
+    { type: "published", digest: "d", size: 1, row: {} },
+    { type: "pushFailed", ...failure },
   ] as { type: string }[],
   container: [
     { type: "create", terms, row: {} },

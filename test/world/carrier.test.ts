@@ -9,6 +9,7 @@ import { Life, Time } from "../../simulations/world/time.ts"
 import { Carrier } from "../../src/layers/carrier.ts"
 import { digestOf } from "../../src/oci/digest.ts"
 import { carrierContract, type CarrierWorld } from "../contracts/carrier.ts"
+import { uploadContract } from "../contracts/uploads.ts"
 import { playing } from "./playing.ts"
 
 const simWorld = async (seed: number): Promise<CarrierWorld> => {
@@ -81,4 +82,6 @@ const simWorld = async (seed: number): Promise<CarrierWorld> => {
 
 for (const seed of [1, 2, 3]) {
   carrierContract(`the simulated child, seed ${seed}`, () => simWorld(seed))
+  uploadContract(`the simulated child, seed ${seed}`, async () =>
+    ({ ...await simWorld(seed), hide: () => {} }))
 }
