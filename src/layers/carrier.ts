@@ -161,6 +161,8 @@ export interface PublishJob {
   readonly reference: string
   readonly mediaType: string
   readonly manifest: Uint8Array
+  /** Digest of the manifest that this one is about: it is put where clients look for such. */
+  readonly subject: string | null
   /** Small blobs that it names: a config. They come first. */
   readonly blobs: readonly Uint8Array[]
 }

@@ -95,6 +95,7 @@ const Publish = Schema.TaggedStruct("publish", {
   reference: Schema.String,
   mediaType: Schema.String,
   manifest: Bytes,
+  subject: Schema.NullOr(Schema.String),
   blobs: Schema.Array(Bytes),
 })
 const Drop = Schema.TaggedStruct("drop", { id: Id, directory: Schema.String })

@@ -98,8 +98,8 @@ const offered = (
   digest: string,
 ): Effect.Effect<readonly DeltaOffer[]> =>
   registry.referrers(access, repository, digest).pipe(
-    Effect.map((found) =>
-      found.map(({ digest, annotations }) => ({ digest, ...deltaNotes(annotations) }))
+    Effect.map(({ manifests }) =>
+      manifests.map(({ digest, annotations }) => ({ digest, ...deltaNotes(annotations) }))
         .filter((offer): offer is DeltaOffer =>
           offer.base !== undefined && bases.includes(offer.base))
     ),

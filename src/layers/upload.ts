@@ -3,10 +3,11 @@ import { Sha256 } from "../kernel/digest.ts"
 import { gzip } from "../kernel/gzip.ts"
 import { digestOf } from "../oci/digest.ts"
 import { MEDIA } from "../oci/manifest.ts"
+import { referrersIndex } from "../oci/pushed.ts"
 import type { RegistryFault } from "../registry/faults.ts"
-import type { Registry } from "../registry/registry.ts"
+import { type Registry, referrersTag } from "../registry/registry.ts"
 import {
-  hasBlob, mountBlob, putManifest, type Session, type Target,
+  hasBlob, type ManifestToPut, mountBlob, putManifest, type Session, type Target,
 } from "../registry/repository.ts"
 import { FIRST_WORD_MS, persist, type Persistence, Tries } from "../registry/retry.ts"
 import { type Content, putBlob } from "../registry/upload.ts"
@@ -138,7 +139,7 @@ const bytesContent = (bytes: Uint8Array): Content<never> =>
  * not. Answers the manifest's digest.
  */
 export const publishManifest = (
-  { access, repository, reference, manifest, mediaType, blobs }: PublishMessage,
+  { access, repository, reference, manifest, mediaType, subject, blobs }: PublishMessage,
   { registry, backoff, retrying }: Omit<UploadTools, "named" | "progress">,
 ): Effect.Effect<string, PullFault> =>
   Effect.gen(function*() {
@@ -148,5 +149,30 @@ export const publishManifest = (
       if (yield* tries.repeat(hasBlob(registry, target, digestOf(blob)))) continue
       yield* putBlob(registry, target, bytesContent(blob), tries)
     }
-    return yield* putManifest(registry, target, reference, { mediaType, bytes: manifest }, tries)
+    const put = { mediaType, bytes: manifest }
+    const digest = yield* putManifest(registry, target, reference, put, tries)
+    if (subject !== null) yield* attach(registry, target, subject, put, tries)
+    return digest
   }).pipe(Effect.mapError(registryFault))
+
+/**
+ * Has a manifest found from its subject. A registry that lists what refers to one has read that for
+ * itself; for another the index that clients keep under a tag is written anew, as the specification
+ * has it: of two who do so at once, one may win.
+ */
+const attach = (
+  registry: Registry["Service"],
+  target: Target,
+  subject: string,
+  { mediaType, bytes }: ManifestToPut,
+  tries: Tries,
+): Effect.Effect<void, RegistryFault> =>
+  Effect.gen(function*() {
+    const { access, repository } = target
+    const found = yield* tries.repeat(registry.referrers(access, repository, subject))
+    if (found.isListed) return
+    const index = referrersIndex(found.manifests, { mediaType, bytes })
+    if (index === null) return
+    const put = { mediaType: MEDIA.ociIndex, bytes: index }
+    yield* putManifest(registry, target, referrersTag(subject), put, tries)
+  })

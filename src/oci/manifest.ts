@@ -45,6 +45,8 @@ export interface Descriptor {
   readonly size: number
   readonly urls: readonly string[]
   readonly annotations: Readonly<Record<string, string>>
+  /** What it is where it is no image; empty: not said. */
+  readonly artifactType: string
   /** In a list only; null: not said. */
   readonly platform: Platform | null
 }
@@ -81,6 +83,7 @@ const DescriptorJson = Schema.Struct({
   size: Size,
   urls: orNull(Schema.Array(Schema.String)),
   annotations: orNull(Strings),
+  artifactType: orNull(Schema.String),
   platform: orNull(Schema.Struct({
     os: orNull(Schema.String),
     architecture: orNull(Schema.String),
@@ -109,6 +112,7 @@ const descriptor = (json: typeof DescriptorJson.Type): Descriptor => ({
   size: json.size,
   urls: json.urls ?? [],
   annotations: json.annotations ?? {},
+  artifactType: json.artifactType ?? "",
   platform: platformOf(json),
 })
 

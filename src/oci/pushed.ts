@@ -1,6 +1,7 @@
 import * as Result from "effect/Result"
 import { digestOf } from "./digest.ts"
-import { MEDIA, parseManifest } from "./manifest.ts"
+import { deltaAnnotations, type DeltaNotes } from "./delta.ts"
+import { type Descriptor, MEDIA, parseManifest } from "./manifest.ts"
 
 /** A layer's blob in a repository. */
 export interface PushedLayer {
@@ -16,6 +17,13 @@ export interface ImageToPush {
   /** As a registry once gave it; null: it came from elsewhere. */
   readonly manifest: Uint8Array | null
   readonly mediaType: string
+}
+
+/** Which image a delta is for, and what it is made against. */
+export interface Attachment {
+  /** The image's manifest in this repository. */
+  readonly subject: Pick<Descriptor, "mediaType" | "digest" | "size">
+  readonly notes: DeltaNotes
 }
 
 /** A manifest as it is put: exactly these bytes. */
@@ -59,6 +67,49 @@ export const pushedManifest = (
   }))
   const manifest = { schemaVersion: 2, mediaType, config, layers: described }
   return { mediaType, bytes: Buffer.from(JSON.stringify(manifest, null, 3)) }
+}
+
+/** What a delta's manifest is as an artifact, in a list of what refers to an image. */
+const DELTA_TYPE = "application/vnd.balena.image.delta.v1"
+
+/**
+ * The manifest of a delta that is attached to the image it makes: an image's in OCI's words, so
+ * that engines who know only its tag pull it as they always did.
+ */
+export const attachedManifest = (
+  config: Uint8Array,
+  layers: readonly PushedLayer[],
+  { subject: { mediaType, digest, size }, notes }: Attachment,
+): PushedManifest => ({
+  mediaType: MEDIA.ociManifest,
+  bytes: Buffer.from(JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MEDIA.ociManifest,
+    artifactType: DELTA_TYPE,
+    config: { mediaType: MEDIA.ociConfig, digest: digestOf(config), size: config.length },
+    layers: layers.map(({ digest, size, mediaType }) =>
+      ({ mediaType: ociLayer(mediaType), digest, size })),
+    subject: { mediaType, digest, size },
+    annotations: deltaAnnotations(notes),
+  })),
+})
+
+/**
+ * The index of what refers to a manifest, with one more; null: that one is there. What is not ours
+ * is kept as far as it was understood.
+ */
+export const referrersIndex = (
+  known: readonly Descriptor[],
+  { mediaType, bytes }: PushedManifest,
+): Uint8Array | null => {
+  const digest = digestOf(bytes)
+  if (known.some((one) => one.digest === digest)) return null
+  const { artifactType, annotations } = JSON.parse(Buffer.from(bytes).toString())
+  const own = { mediaType, digest, size: bytes.length, artifactType, annotations }
+  const others = known.map(({ mediaType, digest, size, artifactType, annotations }) =>
+    ({ mediaType, digest, size, ...(artifactType && { artifactType }), annotations }))
+  const manifests = [...others, own]
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests }))
 }
 
 const names = (

@@ -15,6 +15,12 @@ import {
 } from "./http.ts"
 import { makeTokens } from "./tokens.ts"
 
+/** What refers to a manifest, and whether the registry keeps that list itself. */
+export interface Referrers {
+  readonly isListed: boolean
+  readonly manifests: readonly Descriptor[]
+}
+
 /** A manifest or an index, exactly as the registry keeps it. */
 export interface Document {
   readonly mediaType: string
@@ -74,14 +80,14 @@ export class Registry extends Context.Service<Registry, {
   ) => Effect.Effect<Uint8Array, RegistryFault>
   /**
    * What refers to a manifest: as the registry lists it, or, of one that has no such list, as its
-   * clients keep it under a tag (distribution specification, "Listing Referrers"). None where there
-   * is neither.
+   * clients keep it under a tag (distribution specification, "Listing Referrers"). Nothing where
+   * there is neither.
    */
   readonly referrers: (
     access: Access,
     repository: string,
     digest: string,
-  ) => Effect.Effect<readonly Descriptor[], RegistryFault>
+  ) => Effect.Effect<Referrers, RegistryFault>
   /** Asks for a blob, following redirects; the caller judges status and headers. */
   readonly blob: (request: BlobRequest) => Effect.Effect<Answer, RegistryFault, Scope.Scope>
   /** Is there a registry at all? Asked once for each. */
@@ -281,15 +287,16 @@ const referrers = Effect.fnUntraced(
     if (answer.status === 200) {
       const bytes = yield* collect(answer, DOCUMENT_BYTES_MAX, () =>
         permanent("unsupported", `referrers of ${subject.image} are larger than 4 MiB`))
-      return listed(bytes, MEDIA.ociIndex)
+      return { isListed: true, manifests: entriesOf(bytes, MEDIA.ociIndex) }
     }
     yield* collectError(answer)
     const tagged = document(client, access, repository, referrersTag(digest))
-    return yield* Effect.catchIf(
-      Effect.map(tagged, ({ bytes, mediaType }) => listed(bytes, mediaType)),
+    const manifests = yield* Effect.catchIf(
+      Effect.map(tagged, ({ bytes, mediaType }) => entriesOf(bytes, mediaType)),
       ({ reason }: RegistryFault) => reason === "notFound",
       () => Effect.succeed([]),
     )
+    return { isListed: false, manifests }
   },
   Effect.scoped,
 )
@@ -298,7 +305,7 @@ const referrers = Effect.fnUntraced(
 export const referrersTag = (digest: string): string => digest.replace(":", "-")
 
 /** The entries of an index; none of what is no index. */
-const listed = (bytes: Uint8Array, mediaType: string): readonly Descriptor[] =>
+const entriesOf = (bytes: Uint8Array, mediaType: string): readonly Descriptor[] =>
   Result.match(parseManifest(bytes, mediaType), {
     onSuccess: (found) => found.kind === "list" ? found.manifests : [],
     onFailure: () => [],

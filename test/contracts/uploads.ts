@@ -134,6 +134,7 @@ export const uploadContract = (name: string, makeWorld: () => Promise<UploadWorl
           reference: "1",
           mediaType: MEDIA.dockerManifest,
           manifest,
+          subject: null,
           blobs: [config],
         }, quiet))
       expect(published).toBe(digestOf(manifest))

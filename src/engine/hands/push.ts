@@ -1,13 +1,16 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { deltaImageOf } from "../../oci/delta.ts"
+import { digestOf } from "../../oci/digest.ts"
+import { parseImageConfig } from "../../oci/image-config.ts"
 import type { Laid } from "../../../machines/push.ts"
 import type { Address } from "../../../machines/words.ts"
-import { Carrier, type KnownBlob, type PullFault, type Uploaded } from "../../layers/carrier.ts"
-import { pushedManifest } from "../../oci/pushed.ts"
+import { type Access, Carrier, type KnownBlob, type PullFault, type Uploaded } from "../../layers/carrier.ts"
+import { attachedManifest, type Attachment, pushedManifest } from "../../oci/pushed.ts"
 import { parseReference, type Reference, repositoryOf } from "../../oci/reference.ts"
 import type { Staged } from "../../store/images.ts"
 import type { LayerRow } from "../../store/layers.ts"
-import { Store } from "../../store/store.ts"
+import { Store, type StoreBody } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Keyring } from "../keyring.ts"
 import { Paths } from "../paths.ts"
@@ -162,11 +165,16 @@ const publish = (
     const { address, params } = order
     const { image, config, manifest, media_type: mediaType } = stagedFor(tools, address)
     const reference = referenceOf(params.reference)
-    const put = pushedManifest({ config, manifest, mediaType }, params.layers)
+    const access = accessFor(tools, address, reference)
+    const about = yield* attachmentFor(tools, access, reference, { config, layers: params.layers })
+    const put = about === null
+      ? pushedManifest({ config, manifest, mediaType }, params.layers)
+      : attachedManifest(config, params.layers, about)
     const digest = yield* carrier.publish({
-      access: accessFor(tools, address, reference),
+      access,
+      subject: about?.subject.digest ?? null,
       repository: reference.path,
-      reference: reference.tag!,
+      reference: reference.tag ?? digestOf(put.bytes),
       mediaType: put.mediaType,
       manifest: put.bytes,
       blobs: [config],
@@ -178,3 +186,40 @@ const publish = (
     const row = { imageId: image, tags: [], digests }
     return { type: "published", digest, size: put.bytes.length, row }
   })
+
+/**
+ * A delta is attached to the image that it makes, where this repository has that: pulls of the
+ * image then find it. Null: it is no delta, or has nothing to be attached to.
+ */
+const attachmentFor = (
+  { carrier, store }: Tools,
+  access: Access,
+  reference: Reference,
+  { config, layers }: { readonly config: Uint8Array; readonly layers: readonly Laid[] },
+): Effect.Effect<Attachment | null, PullFault> =>
+  Effect.gen(function*() {
+    const delta = Result.getOrNull(Result.flatMap(parseImageConfig(config), deltaImageOf))
+    const subject = delta === null ? null : digestIn(store, reference, delta.targetId)
+    if (delta === null || subject === null) return null
+    const quiet = { named: () => {}, retrying: () => {} }
+    const { manifest, manifestDigest, mediaType } = yield* carrier.resolve({
+      repository: reference.path, reference: subject, access, platform: null, bases: [], ...quiet,
+    })
+    const bytes = layers.reduce((sum, { size }) => sum + size, 0)
+    return {
+      subject: { mediaType, digest: manifestDigest, size: manifest.length },
+      notes: { base: delta.baseId, bytes },
+    }
+  })
+
+/** What a repository calls an image, as far as this engine knows; null: nothing. */
+export const digestIn = (
+  store: StoreBody,
+  reference: Reference,
+  imageId: string,
+): string | null => {
+  const prefix = `${repositoryOf(reference)}@`
+  const known = store.images.digests().find(({ reference, image }) =>
+    image === imageId && reference.startsWith(prefix))
+  return known?.reference.slice(prefix.length) ?? null
+}
