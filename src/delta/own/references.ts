@@ -1,7 +1,7 @@
 import { DICTIONARY_BYTES } from "./format.ts"
 import type { Base, Source } from "./format.ts"
 import type { Item } from "./plan.ts"
-import { closest, endingOf, nameOf } from "./scan.ts"
+import { closest, endingOf, nameOf, stemOf } from "./scan.ts"
 import type { BaseScan, Entry } from "./scan.ts"
 
 /** A stretch of the base. */
@@ -63,12 +63,14 @@ export class References {
     return this.#scan.listing.stretches.slice(0, 4)
   }
 
+  /** What an entry was before, or is most like by name, or else by kind and size. */
   #like({ group }: Entry, past: Entry | null): Entry | null {
-    const { listing: { entries }, byName, byEnding } = this.#scan
+    const { listing: { entries }, byName, byStem, byEnding } = this.#scan
     if (past !== null && past.hash !== null) return past
     const files = (byName.get(nameOf(group.path)) ?? [])
       .filter((index) => entries[index]!.hash !== null)
     const named = closest(group.path, files, entries)
+      ?? closest(group.path, byStem.get(stemOf(group.path)) ?? [], entries)
     if (named !== undefined) return entries[named]!
     const alike = byEnding.get(endingOf(group.path)) ?? []
     return ofSize(alike.map((index) => entries[index]!), group.content)

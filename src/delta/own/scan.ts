@@ -94,12 +94,12 @@ const entryAt = (base: Base, window: Window, position: number): Entry | null => 
   if (next > base.size) return null
   return {
     position, group, content, next,
-    hash: group.content === 0 ? null : hashOf(base, window, content, group.content),
+    hash: group.content === 0 ? null : hashOf(window, content, group.content),
     isPadded: isZero(window.peek(end, next - end)),
   }
 }
 
-const hashOf = (base: Base, window: Window, position: number, length: number): string => {
+const hashOf = (window: Window, position: number, length: number): string => {
   if (length <= WINDOW_BYTES) return hash("sha256", window.peek(position, length), "base64")
   let sum = ""
   for (let at = 0; at < length; at += WINDOW_BYTES) {
@@ -119,12 +119,17 @@ export interface BaseScan {
   readonly byHash: ReadonlyMap<string, number>
   /** Indexes of the files of each last part of a path. */
   readonly byName: ReadonlyMap<string, readonly number[]>
+  /** … of each, whatever numbers and hashes are in it. */
+  readonly byStem: ReadonlyMap<string, readonly number[]>
   /** … and of each ending, by size. */
   readonly byEnding: ReadonlyMap<string, readonly number[]>
 }
 
 export const nameOf = (path: string): string =>
   path.slice(path.lastIndexOf("/", path.length - 2) + 1)
+
+/** A name whose numbers and hashes are as good as any other. */
+export const stemOf = (path: string): string => nameOf(path).replace(/[0-9a-f]{6,}|\d+/g, "#")
 
 /** What follows the last dot of a file's name. */
 export const endingOf = (path: string): string => {
@@ -145,18 +150,20 @@ export const scanBase = async (base: Base): Promise<BaseScan> => {
   const byPath = new Map<string, number>()
   const byHash = new Map<string, number>()
   const byName = new Map<string, number[]>()
+  const byStem = new Map<string, number[]>()
   const byEnding = new Map<string, number[]>()
   for (const [index, { group, hash }] of found.entries.entries()) {
     byPath.set(group.path, index)
     addTo(byName, nameOf(group.path), index)
     if (hash === null) continue
     byHash.set(hash, index)
+    addTo(byStem, stemOf(group.path), index)
     addTo(byEnding, endingOf(group.path), index)
   }
   for (const list of byEnding.values()) {
     list.sort((a, b) => found.entries[a]!.group.content - found.entries[b]!.group.content)
   }
-  return { base, listing: found, byPath, byHash, byName, byEnding }
+  return { base, listing: found, byPath, byHash, byName, byStem, byEnding }
 }
 
 /** How many candidates of one name are looked at. */
@@ -167,7 +174,7 @@ export const closest = (
   path: string, candidates: readonly number[], entries: readonly Entry[],
 ): number | undefined => {
   const parts = path.split("/")
-  let [best, most] = [undefined as number | undefined, 0]
+  let [best, most] = [undefined as number | undefined, -1]
   for (const index of candidates.slice(-CANDIDATES)) {
     const other = entries[index]!.group.path.split("/")
     let same = 0
