@@ -1,0 +1,105 @@
+import { EntryWriter } from "./entries.ts"
+import { COLUMN_BYTES, COLUMNS, ENTRY, RUN, SOURCES } from "./format.ts"
+import type { Base, Column } from "./format.ts"
+import { joined } from "./parts.ts"
+import type { Item } from "./plan.ts"
+import { Ranges } from "./references.ts"
+import type { BaseScan } from "./scan.ts"
+import { Writer } from "./varint.ts"
+
+/** A frame's parts, not yet compressed, and what its pool may refer to. */
+export interface Written {
+  readonly columns: Buffer
+  readonly pool: Buffer
+  readonly fresh: Buffer
+  readonly add: Buffer
+  readonly dictionary: Buffer
+}
+
+type Columns = Readonly<Record<Column, Writer>>
+
+/** A step of more entries is told in bytes. */
+const AHEAD = 100
+
+/** Writes headers, and remembers which template was the last. */
+class Headers {
+  readonly #scan: BaseScan
+  readonly #entries: EntryWriter
+  #before = -1
+
+  constructor(scan: BaseScan, columns: Columns) {
+    this.#scan = scan
+    this.#entries = new EntryWriter(columns)
+  }
+
+  write({ entry, template }: NonNullable<Item["headers"]>): number {
+    const { position, group } = this.#scan.listing.entries[template]!
+    const ahead = this.#ahead(template)
+    this.#before = template
+    return this.#entries.write({ position, group }, entry.group, ahead)
+  }
+
+  /** How many entries are stepped over, if they all follow each other. */
+  #ahead(template: number): number | null {
+    const { entries } = this.#scan.listing
+    const from = this.#before
+    if (from < 0 || template <= from || template - from > AHEAD) return null
+    for (let at = from; at < template; at++) {
+      if (entries[at]!.next !== entries[at + 1]!.position) return null
+    }
+    return template - from - 1
+  }
+}
+
+/** Items as columns and pools; null: more than one frame may have. */
+export const written = (
+  scan: BaseScan, target: Base, items: readonly Item[],
+): Written | null => {
+  const columns = Object.fromEntries(COLUMNS.map((name) => [name, new Writer()])) as
+    Record<Column, Writer>
+  const headers = new Headers(scan, columns)
+  const pools = { pool: [] as Buffer[], fresh: [] as Buffer[], add: [] as Buffer[] }
+  const ranges = new Ranges()
+  let copied = 0
+  for (const item of items) {
+    const { source, length } = item
+    if (item.headers === null) {
+      columns.items.byte(RUN | SOURCES.indexOf(source!) << 1)
+      columns.lengths.number(length)
+    } else {
+      columns.items.byte(headers.write(item.headers) | (source === null ? 0 : ENTRY.content))
+      if (source !== null) columns.sources.byte(SOURCES.indexOf(source))
+    }
+    if (source === "copy") {
+      columns.positions.signed(item.position - copied)
+      copied = item.position + length
+    } else if (source === "pool" || source === "fresh") {
+      pools[source].push(bytesOf(target, item.start, length))
+      ranges.add(item.references)
+    }
+  }
+  const dictionary = dictionaryOf(scan.base, ranges, columns.dictionary)
+  const all = joined(columns)
+  if (all.length > COLUMN_BYTES) return null
+  return {
+    columns: all, dictionary, pool: Buffer.concat(pools.pool),
+    fresh: Buffer.concat(pools.fresh), add: Buffer.concat(pools.add),
+  }
+}
+
+const bytesOf = (base: Base, position: number, length: number): Buffer => {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  base.read(position, bytes)
+  return bytes
+}
+
+const dictionaryOf = (base: Base, ranges: Ranges, column: Writer): Buffer => {
+  let end = 0
+  const parts = ranges.all().map(({ position, length }) => {
+    column.signed(position - end)
+    column.number(length)
+    end = position + length
+    return bytesOf(base, position, length)
+  })
+  return Buffer.concat(parts)
+}
