@@ -2,40 +2,43 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import {
-  type DeltaNews, type MadeDelta, makeDelta, type WantedDelta,
+  DeltaFault, type DeltaNews, type MadeDelta, makeDeltas, type WantedDeltas,
 } from "../engine/requests/delta.ts"
-import type { ImageNameFault } from "../engine/views/image.ts"
+import { ImageNameFault } from "../engine/views/image.ts"
+import { DELTA_FORMATS } from "../oci/delta.ts"
 import {
   familiarReference, parseReference, type Reference, withDefaultTag,
 } from "../oci/reference.ts"
+import { credentialsIn } from "./auth.ts"
 import { ApiFault, asFault, invalid } from "./faults.ts"
 import { named } from "./images.ts"
 import { humanSize, type Line, moving, shortOf } from "./progress.ts"
-import { type Call, route } from "./route.ts"
+import { PushLines } from "./push.ts"
+import { queryBool } from "./query.ts"
+import { attempt, type Call, route } from "./route.ts"
 import { jsonLines } from "./stream.ts"
 import { whenTold } from "./told.ts"
 
-/** What balenaEngine's clients read while a delta is made. */
+/** What balenaEngine's clients read while deltas are made, and sent. */
 class DeltaLines {
-  readonly #source: string
   readonly #tag: Reference | null
-  readonly #sinceMs: number
   readonly #now: () => number
+  readonly #push: PushLines
+  #source = ""
+  #sinceMs = 0
   #layers: readonly string[] = []
-  readonly #complete = new Set<number>()
+  #complete = new Set<number>()
 
-  constructor({ source, tag }: WantedDelta, now: () => number) {
-    this.#source = source
+  constructor(tag: Reference | null, pushed: Reference, now: () => number) {
     this.#tag = tag
     this.#now = now
-    this.#sinceMs = now()
+    this.#push = new PushLines(pushed)
   }
 
   news(news: DeltaNews): readonly Line[] {
-    if (news.kind === "begun") {
-      this.#layers = news.layers.map(shortOf)
-      return [{ status: "Fingerprinting", progressDetail: {}, id: this.#source }]
-    }
+    if (news.kind === "begun") return this.#begin(news.source, news.layers)
+    if (news.kind === "made") return this.#made(news.delta)
+    if (news.kind === "push") return this.#push.news(news.news)
     const { part, current, total } = news
     if (this.#complete.has(part)) return []
     if (current === total) this.#complete.add(part)
@@ -46,7 +49,15 @@ class DeltaLines {
     return [{ status: "Delta complete", progressDetail: {}, id }]
   }
 
-  end({ imageId, normalBytes, deltaBytes }: MadeDelta): readonly Line[] {
+  #begin(source: string, layers: readonly string[]): readonly Line[] {
+    this.#source = source
+    this.#sinceMs = this.#now()
+    this.#layers = layers.map(shortOf)
+    this.#complete = new Set()
+    return [{ status: "Fingerprinting", progressDetail: {}, id: source }]
+  }
+
+  #made({ imageId, normalBytes, deltaBytes }: MadeDelta): readonly Line[] {
     const improvement = deltaBytes === 0 ? 0 : normalBytes / deltaBytes
     const sizes = `Normal size: ${humanSize(normalBytes)}, Delta size: ${humanSize(deltaBytes)}`
     const tagged = this.#tag === null
@@ -89,23 +100,46 @@ const tagOf = (text: string): Result.Result<Reference | null, ApiFault> => {
   )
 }
 
-const make = ({ query, request }: Call) =>
-  Effect.gen(function*() {
-    const [source, target] = [query.get("src") ?? "", query.get("dest") ?? ""]
-    if (source === "" || target === "") {
-      return yield* Effect.fail(invalid("both src and dest must name an image"))
+/** What is asked for: what balenaEngine knows, and `format`, `push` and several `src` of our own. */
+const wantedIn = ({ query, request }: Call): Result.Result<WantedDeltas, ApiFault> =>
+  Result.gen(function*() {
+    const [sources, target] = [query.getAll("src"), query.get("dest") ?? ""]
+    if (target === "" || sources.length === 0 || sources.includes("")) {
+      return yield* Result.fail(invalid("both src and dest must name an image"))
     }
-    const tag = yield* Effect.fromResult(tagOf(query.get("t") ?? ""))
+    const tag = yield* tagOf(query.get("t") ?? "")
+    if (tag !== null && sources.length > 1) {
+      return yield* Result.fail(invalid("several deltas cannot have the same tag"))
+    }
+    const isPushed = queryBool(query, "push")
+    const named = query.get("format") ?? (isPushed ? "framed" : "rsync")
+    const format = DELTA_FORMATS.find((one) => one === named)
+    if (format === undefined) {
+      return yield* Result.fail(invalid(`format is one of ${DELTA_FORMATS.join(", ")}`))
+    }
+    const push = isPushed ? { credentials: credentialsIn(request.headers["x-registry-auth"]) } : null
+    return { sources, target, tag, format, push }
+  })
+
+const faultOf = (fault: unknown): ApiFault => {
+  if (fault instanceof ImageNameFault) return unfound(fault)
+  return fault instanceof DeltaFault ? invalid(fault.cause) : asFault(fault)
+}
+
+const make = (call: Call) =>
+  Effect.gen(function*() {
+    const wanted = yield* Effect.flatMap(attempt(() => wantedIn(call)), Effect.fromResult)
     const clock = yield* Clock.Clock
-    const wanted = { source, target, tag }
-    const lines = new DeltaLines(wanted, () => clock.currentTimeMillisUnsafe())
+    const pushed = wanted.tag ?? withDefaultTag(Result.getOrElse(
+      parseReference(wanted.target),
+      () => Result.getOrThrow(parseReference("delta")),
+    ))
+    const lines = new DeltaLines(wanted.tag, pushed, () => clock.currentTimeMillisUnsafe())
     const values = yield* whenTold(
-      (tell: (news: DeltaNews) => void) =>
-        Effect.mapError(makeDelta(wanted, tell), (fault) =>
-          fault._tag === "ImageNameFault" ? unfound(fault) : asFault(fault)),
-      { news: (news: DeltaNews) => lines.news(news), end: (made) => lines.end(made) },
+      (tell: (news: DeltaNews) => void) => Effect.mapError(makeDeltas(wanted, tell), faultOf),
+      { news: (news: DeltaNews) => lines.news(news), end: () => [] },
     )
-    return yield* jsonLines(request, values)
+    return yield* jsonLines(call.request, values)
   })
 
 export const deltaRoutes = [route("POST", "/images/delta", make)]

@@ -48,8 +48,8 @@ export class PushLines {
       case "pushed": {
         const { tag, digest, size } = news
         return [
-          { status: `${tag}: digest: ${digest} size: ${size}` },
-          { progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: size } },
+          { status: `${tag === null ? "" : `${tag}: `}digest: ${digest} size: ${size}` },
+          { progressDetail: {}, aux: { Tag: tag ?? "", Digest: digest, Size: size } },
         ]
       }
     }

@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises"
 import { ClientError, type Client } from "../api/client.ts"
 import { count, flag, lettered, parse } from "./argv.ts"
 import { filters, onEach } from "./containers.ts"
+import { credentialsFor } from "./credentials.ts"
 import { show, splitReference, type Progress } from "./pull.ts"
 import { ago, fill, shortId, size, table } from "./text.ts"
 
@@ -138,13 +139,24 @@ export async function tag(client: Client, words: readonly string[]): Promise<num
   return 0
 }
 
-/** `balena image delta [-t NAME[:TAG]] SOURCE TARGET`. */
+/** `balena image delta [-t NAME[:TAG]] [--push] [--format F] BASE… IMAGE`. */
 export async function delta(client: Client, words: readonly string[]): Promise<number> {
-  const { given, rest } = parse(words, { tag: lettered("t", flag.text) } as const)
-  count(rest, 2, 2)
-  const [src = "", dest = ""] = rest
-  const query = { src, dest, t: given.tag }
-  await show(client.messages<Progress>("POST", "/images/delta", { query }), false, process.stdout)
+  const { given, rest } = parse(words, {
+    tag: lettered("t", flag.text),
+    push: flag.on,
+    format: flag.text,
+  } as const)
+  count(rest, 2)
+  const dest = rest.at(-1)!
+  const query = new URLSearchParams(rest.slice(0, -1).map((src) => ["src", src]))
+  query.set("dest", dest)
+  if (given.tag !== undefined) query.set("t", given.tag)
+  if (given.format !== undefined) query.set("format", given.format)
+  if (given.push) query.set("push", "1")
+  const [name] = splitReference(given.tag ?? dest)
+  const call = given.push ? { headers: credentialsFor(name) } : {}
+  const messages = client.messages<Progress>("POST", `/images/delta?${query}`, call)
+  await show(messages, false, process.stdout)
   return 0
 }
 

@@ -21,7 +21,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   create: entry(create, "[OPTIONS] IMAGE [COMMAND]", "Create a container"),
   debug: entry(debug, "machines [ADDRESS] [--history] [--watch] [--format text|json|mermaid|dot]",
     "Show the state machines behind everything"),
-  delta: entry(images.delta, "[-t NAME[:TAG]] BASE IMAGE", "Make a delta between two images"),
+  delta: entry(images.delta, "[-t NAME[:TAG]] [--push] BASE… IMAGE", "Make deltas of an image"),
   events: entry(engine.events, "[OPTIONS]", "Follow what happens"),
   history: entry(images.history, "IMAGE", "Show the history of an image"),
   images: entry(images.images, "[OPTIONS] [REPOSITORY[:TAG]]", "List images"),

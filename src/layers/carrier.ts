@@ -1,6 +1,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { DeltaFormat } from "../oci/delta.ts"
 import type { Access } from "../registry/access.ts"
 
 export type { Access, Credentials } from "../registry/access.ts"
@@ -99,6 +100,7 @@ export interface EncodeJob {
   readonly base: readonly string[]
   /** The layers of the image that the delta is to make, lowest first. */
   readonly targets: readonly { readonly directory: string; readonly diffId: string }[]
+  readonly format: DeltaFormat
   /** A new directory for what is made; it is the caller's to remove. */
   readonly directory: string
 }
@@ -137,6 +139,8 @@ export interface UploadJob {
   readonly diffId: string
   /** `<data-root>/overlay2/<id>` of a whole layer. */
   readonly directory: string
+  /** It cannot be compressed any more, and is sent as it is. */
+  readonly isPacked: boolean
   readonly access: Access
   /** `library/busybox`. */
   readonly repository: string

@@ -14,8 +14,11 @@ export interface DecompressState {
   readonly inflate?: InflateState
   /** zstd: output since the frame's start, which a resume produces again and drops. */
   readonly skip?: number
-  /** A delta's: how far it is applied, and what is decompressed and not yet (in base 64). */
-  readonly delta?: { readonly apply: ApplyState; readonly rest: string }
+  /**
+   * A delta's: how far it is applied, what is decompressed and not yet (in base 64), and how much
+   * of what it makes is to be dropped.
+   */
+  readonly delta?: { readonly apply?: ApplyState; readonly rest: string; readonly skip: number }
 }
 
 /**

@@ -1,5 +1,6 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { DELTA_FORMATS } from "../oci/delta.ts"
 import { PullFault } from "./carrier.ts"
 
 /**
@@ -79,6 +80,7 @@ const Upload = Schema.TaggedStruct("upload", {
   id: Id,
   diffId: Schema.String,
   directory: Schema.String,
+  isPacked: Schema.Boolean,
   access: Access,
   repository: Schema.String,
   known: Schema.Array(Schema.Struct({
@@ -103,6 +105,7 @@ const Encode = Schema.TaggedStruct("encode", {
   id: Id,
   base: Schema.Array(Schema.String),
   targets: Schema.Array(Schema.Struct({ directory: Schema.String, diffId: Schema.String })),
+  format: Schema.Literals(DELTA_FORMATS),
   directory: Schema.String,
 })
 /** End a job. Always answered with `stopped`, whether there is such a job or not. */

@@ -52,7 +52,7 @@ export const uploadLayer = (
     const { mounted, session } = yield* tryMounts(job, registry, tries)
     if (mounted !== null) return mounted
     const put = yield* putBlob(registry, job, layerContent(job, tools.progress), tries, session)
-    const mediaType = MEDIA.dockerLayerGzip
+    const mediaType = job.isPacked ? MEDIA.dockerLayer : MEDIA.dockerLayerGzip
     return { ...put, mediaType, how: "pushed", from: null } satisfies Uploaded
   }).pipe(Effect.mapError(asPull))
 
@@ -88,7 +88,7 @@ const tryMounts = (job: UploadMessage, registry: Registry["Service"], tries: Tri
 
 /** A layer's tar as gzip: bit for bit the tar it was made of, which is hashed on the way. */
 const layerContent = (
-  { directory, diffId }: UploadMessage,
+  { directory, diffId, isPacked }: UploadMessage,
   progress: UploadTools["progress"],
 ): Content<PullFault> =>
   Effect.gen(function*() {
@@ -110,7 +110,7 @@ const layerContent = (
       throw new LayerDamaged({ file: directory, cause: `its tar is ${found}, not ${diffId}` })
     }
     const packed = yield* Effect.acquireRelease(
-      Effect.sync(() => gzip(pieces())),
+      Effect.sync(() => isPacked ? asItIs(pieces()) : gzip(pieces())),
       (packed) => Effect.sync(() => packed.close()),
     )
     const next = Effect.tryPromise({ try: packed.next, catch: unreadable }).pipe(
@@ -118,6 +118,16 @@ const layerContent = (
     )
     return { next, digest: () => named(blobHash) }
   })
+
+/** What cannot be compressed any more, in the way of `gzip`. */
+const asItIs = (pieces: Iterator<Buffer>): ReturnType<typeof gzip> => ({
+  next: () =>
+    new Promise((resolve) => {
+      const { done, value } = pieces.next()
+      resolve(done === true ? null : value)
+    }),
+  close: () => {},
+})
 
 const named = (hash: Sha256): string => `sha256:${hash.digest().toString("hex")}`
 const bytesOf = (piece: Uint8Array) => Buffer.from(piece.buffer, piece.byteOffset, piece.length)

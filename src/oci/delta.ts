@@ -12,6 +12,12 @@ import { ConfigFault, type ImageConfig, layersMismatch, parseImageConfig } from 
 const BASE = "io.resin.delta.base"
 /** The configuration of the image it makes, to the byte. */
 const CONFIG = "io.resin.delta.config"
+/** Ours: the format of its layers, where it is not balenaEngine's. */
+const FORMAT = "io.balena.delta.format"
+
+/** How a delta tells the difference: as balenaEngine does, or in frames (docs/deltas.md). */
+export const DELTA_FORMATS = ["rsync", "framed"] as const
+export type DeltaFormat = (typeof DELTA_FORMATS)[number]
 
 /** What a delta image says of itself. */
 export interface DeltaImage {
@@ -21,6 +27,7 @@ export interface DeltaImage {
   readonly targetId: string
   readonly targetBytes: Uint8Array
   readonly target: ImageConfig
+  readonly format: DeltaFormat
 }
 
 const decodeLabels = Schema.decodeUnknownResult(
@@ -40,7 +47,10 @@ export function deltaImageOf(
   return Result.flatMap(parseImageConfig(targetBytes), (target) => {
     const mismatch = layersMismatch(target.diffIds, diffIds.length)
     return mismatch === null
-      ? Result.succeed({ baseId: base, targetId: digestOf(targetBytes), targetBytes, target })
+      ? Result.succeed({
+        baseId: base, targetId: digestOf(targetBytes), targetBytes, target,
+        format: config.labels[FORMAT] === undefined ? "rsync" : "framed",
+      })
       : fault(mismatch)
   })
 }
@@ -51,6 +61,7 @@ export interface DeltaParts {
   readonly created: string
   readonly baseId: string
   readonly targetBytes: Uint8Array
+  readonly format: DeltaFormat
   /** Digests of the delta layers' tars, as many as the target has layers. */
   readonly diffIds: readonly string[]
 }
@@ -63,10 +74,11 @@ export function deltaConfig(parts: DeltaParts): Result.Result<Buffer, ConfigFaul
   } catch {
     return fault("the target's configuration is not UTF-8, so no delta image can carry it")
   }
+  const own = parts.format === "rsync" ? {} : { [FORMAT]: parts.format }
   const json = JSON.stringify({
     created: parts.created,
     container_config: { ...NOTHING, Labels: null },
-    config: { ...NOTHING, Labels: { [BASE]: parts.baseId, [CONFIG]: target } },
+    config: { ...NOTHING, Labels: { ...own, [BASE]: parts.baseId, [CONFIG]: target } },
     rootfs: { type: "layers", diff_ids: parts.diffIds },
   })
   return Result.succeed(Buffer.from(asGo(json)))

@@ -63,6 +63,7 @@ export const uploadContract = (name: string, makeWorld: () => Promise<UploadWorl
       job: "push/x",
       diffId: layer.diffId,
       directory,
+      isPacked: false,
       access: world.access,
       repository,
       known,

@@ -8,25 +8,9 @@ import { EmbeddedRegistry } from "../../simulations/world/registry.ts"
 import { ArchiveFiles } from "../../src/layers/archive-files.ts"
 import { deltaAnnotations } from "../../src/oci/delta.ts"
 import { MEDIA } from "../../src/oci/manifest.ts"
-import { noise, tarball } from "../layers/tarballs.ts"
 import { type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
 import { belongings, expectIntact } from "./intact.ts"
-import { errorIn, pull } from "./pulling.ts"
-
-const OLD = noise(400_000, 1)
-const SAME = tarball({ path: "same", content: noise(50_000, 2) })
-const gzip = (tar: Buffer) => ({ tar, compression: "gzip" as const })
-/** Two layers each, of which the upper one differs in a few bytes and one new file. */
-const LAYERS = {
-  1: [gzip(SAME), gzip(tarball({ path: "big", content: OLD }))],
-  2: [
-    gzip(SAME),
-    gzip(tarball(
-      { path: "big", content: Buffer.concat([OLD.subarray(0, 1000), OLD.subarray(990)]) },
-      { path: "new", content: "hello" },
-    )),
-  ],
-}
+import { errorIn, pull, UPDATE, USES_DELTA as USES } from "./pulling.ts"
 
 interface Delta {
   readonly digest: string
@@ -44,7 +28,7 @@ describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", (
 
   const put = (version: 1 | 2): MadeImage =>
     putImage(registry, {
-      repository: "app", tags: [`v${version}`], layers: LAYERS[version], dialect: "docker",
+      repository: "app", tags: [`v${version}`], layers: UPDATE[version], dialect: "docker",
     })
   const name = (version: 1 | 2): string => `${registry.host}/app:v${version}`
 
@@ -137,7 +121,6 @@ describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", (
   }
   const bytesOf = (layers: readonly { readonly digest: string }[]): number =>
     layers.reduce((sum, { digest }) => sum + registry.bytesSent(digest), 0)
-  const USES = /^Pulling a delta of [\d.]+k?B against [0-9a-f]{12}$/
 
   test.each([true, false])("is fetched in its place (referrers listed: %s)", async (referrers) => {
     await registry.close()

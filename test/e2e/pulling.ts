@@ -102,3 +102,24 @@ export const putApp = (
   layers = someLayers(300_000, 100_000),
 ): MadeImage =>
   putImage(registry, { repository: "app", tags: ["1"], layers, dialect: "docker" })
+
+const OLD = noise(400_000, 1)
+const SAME = tarball({ path: "same", content: noise(50_000, 2) })
+const gzip = (tar: Buffer): LayerMake => ({ tar, compression: "gzip" })
+/**
+ * The layers of an image and of its update: two each, of which the upper one differs in a few bytes
+ * and one new file.
+ */
+export const UPDATE = {
+  1: [gzip(SAME), gzip(tarball({ path: "big", content: OLD }))],
+  2: [
+    gzip(SAME),
+    gzip(tarball(
+      { path: "big", content: Buffer.concat([OLD.subarray(0, 1000), OLD.subarray(990)]) },
+      { path: "new", content: "hello" },
+    )),
+  ],
+}
+
+/** What a pull says that takes a delta. */
+export const USES_DELTA = /^Pulling a delta of [\d.]+k?B against [0-9a-f]{12}$/

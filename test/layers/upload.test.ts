@@ -46,7 +46,8 @@ describe("a layer that is sent", () => {
         retrying: () => {},
         checkpoint: () => Effect.void,
       }))
-    return { job: "push/x", diffId, directory, access, repository: "pushed", known: [] }
+    const place = { access, repository: "pushed", known: [] }
+    return { job: "push/x", diffId, directory, isPacked: false, ...place }
   }
 
   const watch = {

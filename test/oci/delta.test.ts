@@ -13,6 +13,7 @@ const parts: DeltaParts = {
   created: "2023-03-01T14:11:54.630502645Z",
   baseId,
   targetBytes: target.config,
+  format: "rsync",
   diffIds: delta.layers.map(digestOf),
 }
 const parse = (bytes: Uint8Array): ImageConfig => Result.getOrThrow(parseImageConfig(bytes))

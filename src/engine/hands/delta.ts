@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import type { DeltaTerms } from "../../../machines/delta.ts"
 import { type Address, keyOf } from "../../../machines/words.ts"
 import { Carrier } from "../../layers/carrier.ts"
+import type { DeltaFormat } from "../../oci/delta.ts"
 import { Store } from "../../store/store.ts"
 import type { Hands, MachineEvent, Order } from "../hand.ts"
 import { Paths } from "../paths.ts"
@@ -45,6 +46,7 @@ const encode = (
         const { id, diff_id: diffId } = row(layer)
         return { directory: paths.layer(id), diffId }
       }),
+      format: params.format as DeltaFormat,
       directory: spoolOf(paths, address),
     }
     return carrier.encode(job, {

@@ -133,6 +133,7 @@ const uploadOne = (
       job: `${address} ${row.address}`,
       diffId: row.diff_id,
       directory: paths.layer(row.id),
+      isPacked: isFramed(stagedFor(tools, address).config),
       access,
       repository,
       known: knownBlobs(tools, row.diff_id, host, repository),
@@ -211,6 +212,9 @@ const attachmentFor = (
       notes: { base: delta.baseId, bytes },
     }
   })
+
+const isFramed = (config: Uint8Array): boolean =>
+  Result.getOrNull(Result.flatMap(parseImageConfig(config), deltaImageOf))?.format === "framed"
 
 /** What a repository calls an image, as far as this engine knows; null: nothing. */
 export const digestIn = (

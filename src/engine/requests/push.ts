@@ -39,7 +39,8 @@ export type PushNews =
   /** One tag is there, and what it names. */
   | {
     readonly kind: "pushed"
-    readonly tag: string
+    /** Null: it has none, and is known by its digest alone. */
+    readonly tag: string | null
     readonly digest: string
     /** Of the manifest. */
     readonly size: number
@@ -120,7 +121,7 @@ const watchPush = (address: Address, imageId: string, tell: (news: PushNews) => 
   })
 
 /** Pushes one tag. Interrupted, it ends: nobody would hear of it. */
-const pushOne = (
+export const pushOne = (
   { reference, imageId }: Tagged,
   credentials: Credentials | null,
   tell: (news: PushNews) => void,
@@ -140,7 +141,7 @@ const pushOne = (
     )
     if (outcome instanceof PullFault) return yield* Effect.fail(outcome)
     const { digest, size } = outcome
-    tell({ kind: "pushed", tag: reference.tag!, digest, size })
+    tell({ kind: "pushed", tag: reference.tag, digest, size })
   }))
 
 /**
