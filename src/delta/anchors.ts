@@ -8,7 +8,7 @@ export const BLOCK_BYTES = 32
  * Which blocks are looked at is decided by their own bytes, so that the same ones are in base and
  * target however they are shifted: those where the top bits of a rolling sum are zero, one in 16 or
  * fewer. To look up every block of the target instead takes a wait for memory each byte: measured,
- * 10 MB/s where nothing is found. The sum is shifted left for each byte, so a byte is gone after 32.
+ * 10 MB/s where nothing is found. The sum is shifted left for each byte: after 32 it is forgotten.
  */
 const GEAR = Int32Array.from({ length: 256 }, (_, byte) => scrambled(byte + 1))
 
@@ -95,7 +95,7 @@ export class Anchors {
   /** Slots that may still be filled. */
   #free: number
   #window = 0
-  /** Slot, check and place in its window of each block gathered; and of some of the batch before. */
+  /** Slot, check and place in its window of each block gathered; behind them, of older ones. */
   readonly #batch = new Int32Array(3 * (BATCH + AHEAD))
   #gathered = 0
   /** Where in the base the block stands that `search` found last. */
