@@ -63,8 +63,8 @@ const RARITY = 4
 const SLOT_BITS_MAX = 28
 /**
  * Blocks are gathered, and their slots touched before they are needed, so that memory is waited for
- * once for several: that takes a third off the time of indexing, half off that of a search. What was
- * touched goes into the batch's last word, which nobody reads, so that the loads are not left out.
+ * once for several: that takes a third off the time of indexing, half off that of a search. What
+ * was touched goes into the batch's last word, which nobody reads: else the loads were left out.
  */
 const BATCH = 1024
 const AHEAD = 16
