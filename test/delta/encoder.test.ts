@@ -37,7 +37,7 @@ const BASE = random(3_000_000, 1)
 describe("a delta", () => {
   test("of what is the same is one copy", () => {
     const { delta } = encoded(inMemory(BASE), BASE)
-    expect(delta.toString("hex")).toBe("7273023647" + "00" + "002dc6c0" + "00")
+    expect(delta.toString("hex")).toBe("727302364700002dc6c000")
   })
 
   test("of what is new is one literal", () => {
@@ -72,7 +72,8 @@ describe("a delta", () => {
   })
 
   test("is the same however the target comes", () => {
-    const target = Buffer.concat([BASE.subarray(900_000), random(3000, 7), BASE.subarray(0, 800_000)])
+    const target =
+      Buffer.concat([BASE.subarray(900_000), random(3000, 7), BASE.subarray(0, 800_000)])
     const index = indexed(inMemory(BASE))
     const whole = encoded(inMemory(BASE), target, index)
     for (const step of [1009, 4096, 1 << 20]) {
@@ -81,10 +82,10 @@ describe("a delta", () => {
   })
 
   test("of a longer target than is kept at once", () => {
-    const target = Buffer.concat([random(20 << 20, 8), BASE, random(17 << 20, 9)])
+    const target = Buffer.concat([random(18 << 20, 8), BASE])
     const { literal, delta } = encoded(inMemory(BASE), target, undefined, 1 << 20)
-    expect(literal).toBe(37 << 20)
-    expect(delta.length).toBeLessThan((37 << 20) + 50)
+    expect(literal).toBe(18 << 20)
+    expect(delta.length).toBeLessThan((18 << 20) + 50)
   })
 
   test("is right whatever base and target are", () => {
@@ -140,7 +141,7 @@ describe("memory", () => {
 
   test("that holds little of it gives the same", () => {
     const base = random(9_000_000, 10)
-    const parts = Array.from({ length: 18 }, (_, n) => base.subarray(n * 500_000, n * 500_000 + 499_000))
+    const parts = Array.from({ length: 9 }, (_, n) => base.subarray(n * 1_000_000).subarray(0, 1e6))
     const target = Buffer.concat(parts.toReversed())
     const { literal } = encoded(inMemory(base), target, indexed(inMemory(base), 4 << 20))
     expect(literal).toBe(0)

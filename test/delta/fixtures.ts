@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
-import type { Base, Sink } from "../../src/delta/base.ts"
+import { type Base, DeltaError, type Sink } from "../../src/delta/base.ts"
 import { noise } from "../layers/tarballs.ts"
 
 /** Every file of an archive in `test/fixtures`, by its path. */
@@ -43,3 +43,14 @@ export function kept(): { readonly sink: Sink; readonly bytes: () => Buffer } {
 
 /** Bytes that cannot be compressed, the same for the same seed. */
 export const random = (length: number, seed: number): Buffer => Buffer.from(noise(length, seed))
+
+/** What a failure says; nothing if there was none. */
+export function told(work: () => unknown): string {
+  try {
+    work()
+    return ""
+  } catch (error) {
+    if (!(error instanceof DeltaError)) throw error
+    return error.message
+  }
+}

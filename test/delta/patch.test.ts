@@ -1,9 +1,9 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { type Base, baseStream, DeltaError } from "../../src/delta/base.ts"
+import { type Base, baseStream } from "../../src/delta/base.ts"
 import { CommandWriter, LITERAL_BYTES_MAX } from "../../src/delta/commands.ts"
 import { Patch } from "../../src/delta/patch.ts"
-import { inMemory, kept, random } from "./fixtures.ts"
+import { inMemory, kept, random, told } from "./fixtures.ts"
 
 const BASE = random(100_000, 1)
 
@@ -64,26 +64,27 @@ describe("a delta", () => {
   })
 
   test("that is none is refused in balenaEngine's words", () => {
-    const wrong = (bytes: Buffer) => expect(() => applied(bytes))
-    wrong(Buffer.from("7273029900", "hex"))
-      .toThrow("Got magic number 72730299 rather than expected value 72730236")
-    wrong(delta("55 00")).toThrow("Bogus command 55")
-    wrong(delta("ff")).toThrow("Bogus command ff")
-    wrong(delta("")).toThrow("unexpected EOF")
-    wrong(delta("41 02 61")).toThrow("unexpected EOF")
-    wrong(delta("46 00 01")).toThrow("unexpected EOF")
-    wrong(Buffer.from("727302", "hex")).toThrow(DeltaError)
+    const wrong = (bytes: Buffer) => told(() => applied(bytes))
+    expect(wrong(Buffer.from("7273029900", "hex")))
+      .toContain("Got magic number 72730299 rather than expected value 72730236")
+    expect(wrong(delta("55 00"))).toContain("Bogus command 55")
+    expect(wrong(delta("ff"))).toContain("Bogus command ff")
+    expect(wrong(delta(""))).toContain("unexpected EOF")
+    expect(wrong(delta("41 02 61"))).toContain("unexpected EOF")
+    expect(wrong(delta("46 00 01"))).toContain("unexpected EOF")
+    expect(wrong(Buffer.from("727302", "hex"))).toContain("EOF")
   })
 
   test("may not reach beyond its base, nor beyond what can be counted", () => {
-    const wrong = (commands: string) => expect(() => applied(delta(commands)))
-    wrong("4e 000186a0 0001 00").toThrow("a copy of 1 bytes at 100000 of a base of 100000")
-    wrong("4e 0001869f 0002 00").toThrow("another image")
+    const wrong = (commands: string) => told(() => applied(delta(commands)))
+    expect(wrong("4e 000186a0 0001 00"))
+      .toContain("a copy of 1 bytes at 100000 of a base of 100000")
+    expect(wrong("4e 0001869f 0002 00")).toContain("another image")
     expect(applied(delta("4e 0001869f 0001 00"))).toEqual(BASE.subarray(99_999))
-    wrong("51 0020000000000000 01 00").toThrow("2^53")
-    wrong("44 ffffffffffffffff").toThrow("2^53")
-    wrong("44 0020000000000000").toThrow("2^53")
-    wrong("01 61 44 001fffffffffffff").toThrow("a target of more than")
+    expect(wrong("51 0020000000000000 01 00")).toContain("2^53")
+    expect(wrong("44 ffffffffffffffff")).toContain("2^53")
+    expect(wrong("44 0020000000000000")).toContain("2^53")
+    expect(wrong("01 61 44 001fffffffffffff")).toContain("a target of more than")
   })
 
   test("of a base that is shorter than it says is refused", () => {
@@ -98,7 +99,8 @@ describe("a delta", () => {
   })
 
   test("can be given in any pieces, stopped anywhere, and gone on with by another patch", () => {
-    const cuts = fc.array(fc.tuple(fc.integer({ min: 1, max: 500 }), fc.nat(9000)), { minLength: 1 })
+    const cut = fc.tuple(fc.integer({ min: 1, max: 500 }), fc.integer({ min: 400, max: 50_000 }))
+    const cuts = fc.array(cut, { minLength: 1 })
     fc.assert(fc.property(commands, cuts, (all, steps) => {
       const bytes = written(all)
       const out = kept()
@@ -106,8 +108,8 @@ describe("a delta", () => {
       for (let [at, n] = [0, 0]; at < bytes.length || patch.copying; n++) {
         const [step, most] = steps[n % steps.length]!
         const before = patch.position
-        at += patch.push(bytes, at, Math.min(bytes.length, at + step), most + 1)
-        expect(patch.position - before).toBeLessThanOrEqual(most + 1)
+        at += patch.push(bytes, at, Math.min(bytes.length, at + step), most)
+        expect(patch.position - before).toBeLessThanOrEqual(most)
         patch = new Patch(inMemory(BASE), out.sink, JSON.parse(JSON.stringify(patch.state())))
       }
       patch.end()
@@ -120,11 +122,7 @@ describe("a delta", () => {
     fc.assert(fc.property(commands, fc.nat(), fc.nat(255), (all, place, value) => {
       const bytes = written(all)
       bytes[place % bytes.length] = value
-      try {
-        applied(bytes)
-      } catch (error) {
-        expect(error).toBeInstanceOf(DeltaError)
-      }
+      expect(() => told(() => applied(bytes))).not.toThrow()
     }))
   })
 })
@@ -145,7 +143,8 @@ describe("commands", () => {
   })
 
   test("that continue one another are one", () => {
-    expect(hex([{ position: 1, length: 2 }, { position: 3, length: 4 }, { position: 8, length: 1 }]))
+    const copy = (position: number, length: number) => ({ position, length })
+    expect(hex([copy(1, 2), copy(3, 4), copy(8, 1)]))
       .toBe("7273023645010645080100")
   })
 

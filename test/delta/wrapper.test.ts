@@ -2,11 +2,11 @@ import fc from "fast-check"
 import { gunzipSync, gzipSync } from "node:zlib"
 import { describe, expect, test } from "vitest"
 import { Apply } from "../../src/delta/apply.ts"
-import { type Base, baseStream, DeltaError } from "../../src/delta/base.ts"
+import { type Base, baseStream } from "../../src/delta/base.ts"
 import { EMPTY_LAYER, wrapperHead, wrapperTail } from "../../src/delta/wrapper.ts"
 import { digestOf } from "../../src/oci/digest.ts"
 import { header } from "../layers/tarballs.ts"
-import { imageOf, inMemory, kept } from "./fixtures.ts"
+import { imageOf, inMemory, kept, told } from "./fixtures.ts"
 
 const old = imageOf("busybox-1.24")
 const target = imageOf("busybox-1.29").layers[0]!
@@ -68,7 +68,7 @@ describe("a wrapper", () => {
       Buffer.concat([header({ path: "@", type: "L", size: 11 }), long, first(wrapperHead(size))]),
       Buffer.concat([header({ path: "@", type: "x", size: 18 }), pax, first(wrapperHead(size))]),
       Buffer.concat([header({ path: "@", type: "g", size: 0 }), first(wrapperHead(size))]),
-      Buffer.concat([wrapperHead(size), delta, Buffer.alloc(501), header({ path: "more", size: 9 })]),
+      Buffer.concat([wrapperHead(size), delta, Buffer.alloc(501), header({ path: "more" })]),
       Buffer.concat([wrapperHead(2 ** 40), delta]),
     ]
     for (const layer of layers) expect(applied(layer).toString()).toBe("abc")
@@ -76,17 +76,17 @@ describe("a wrapper", () => {
 
   test("without a delta is refused", () => {
     const none = "unexpected EOF, invalid delta tar archive"
-    const wrong = (layer: Buffer) => expect(() => applied(layer))
-    wrong(Buffer.alloc(0)).toThrow(none)
-    wrong(EMPTY_LAYER).toThrow(none)
-    wrong(wrapperHead(size).subarray(0, 500)).toThrow(none)
-    wrong(header({ path: "delta", type: "5" })).toThrow(none)
-    wrong(first(header({ path: "delta", size: 0 }), Buffer.alloc(0))).toThrow(none)
+    const wrong = (layer: Buffer) => told(() => applied(layer))
+    expect(wrong(Buffer.alloc(0))).toContain(none)
+    expect(wrong(EMPTY_LAYER)).toContain(none)
+    expect(wrong(wrapperHead(size).subarray(0, 500))).toContain(none)
+    expect(wrong(header({ path: "delta", type: "5" }))).toContain(none)
+    expect(wrong(first(header({ path: "delta", size: 0 }), Buffer.alloc(0)))).toContain(none)
     const broken = first(wrapperHead(size))
     broken[0] = 0x65
-    wrong(broken).toThrow(none)
-    wrong(wrapperHead(size)).toThrow("unexpected EOF")
-    wrong(Buffer.concat([wrapperHead(9), delta.subarray(0, 8)])).toThrow("unexpected EOF")
+    expect(wrong(broken)).toContain(none)
+    expect(wrong(wrapperHead(size))).toContain("unexpected EOF")
+    expect(wrong(Buffer.concat([wrapperHead(9), delta.subarray(0, 8)]))).toContain("unexpected EOF")
   })
 
   test("can be given in any pieces, stopped anywhere, and gone on with by another", () => {
@@ -112,11 +112,7 @@ describe("a wrapper", () => {
     fc.assert(fc.property(fc.nat(1023), fc.nat(255), (place, value) => {
       const layer = Buffer.from(made)
       layer[place] = value
-      try {
-        applied(layer)
-      } catch (error) {
-        expect(error).toBeInstanceOf(DeltaError)
-      }
+      expect(() => told(() => applied(layer))).not.toThrow()
     }))
   })
 })
