@@ -21,6 +21,7 @@ import { ProgressBoard, ProgressBody } from "./engine/progress.ts"
 import { makeGiveBack, whenQuiet } from "./engine/quiet.ts"
 import { Registries, registriesOf } from "./engine/registries.ts"
 import { Watchers } from "./engine/requests/pull.ts"
+import { tellUnheard } from "./engine/unheard.ts"
 import { Ballast } from "./kernel/ballast.ts"
 import { claimDataRoot } from "./kernel/data-root.ts"
 import { Directories } from "./kernel/directories.ts"
@@ -126,6 +127,7 @@ export const daemon = (live: Live, program: Program) =>
     const opened = yield* openStore(`${dataRoot}/engine.db`)
     yield* Effect.provide(
       Effect.gen(function*() {
+        yield* tellUnheard
         yield* bootEngine(opened.reboot)
         yield* Effect.forkScoped(keepLogs)
         const stir = yield* whenQuiet(QUIET_MS, makeGiveBack())

@@ -1,4 +1,5 @@
 import { nounOf } from "../../machines/words.ts"
+import type { NetworkState } from "../../src/engine/networks.ts"
 import type { Device } from "../world/device.ts"
 import { Violation } from "../world/disk.ts"
 import type { Promises } from "../workloads/fleet.ts"
@@ -90,11 +91,30 @@ export const checkRest = (device: Device): void => {
       throw new Violation(`container ${id} left its traces behind`)
     }
   }
+  checkClaims(device)
   for (const [address, { snapshot }] of loop.living()) {
     if (nounOf(address) !== "container" || !snapshot.hasTag("running")) continue
     const process = processes.all.get(address.slice("container/".length))
     if (process?.exitOf !== null) {
       throw new Violation(`${address} runs without a process`)
+    }
+  }
+}
+
+/** Who runs has what its row says, and nobody else; who does not run has nothing. */
+const checkClaims = ({ claims, loop, store }: Device): void => {
+  const runs = (id: string) => loop.snapshot(`container/${id}`)?.hasTag("running") === true
+  const addresses = new Map<string, string>()
+  for (const [id, { address }] of claims.all()) {
+    if (!runs(id)) throw new Violation(`container ${id} does not run and keeps ${address}`)
+    const other = addresses.get(address)
+    if (other !== undefined) throw new Violation(`${id} and ${other} both have ${address}`)
+    addresses.set(address, id)
+  }
+  for (const { id, state } of store.containers.all()) {
+    const given = state.network as NetworkState | null
+    if (runs(id) && given?.address !== claims.get(id)?.address) {
+      throw new Violation(`container ${id} runs with ${given?.address}, which is not claimed`)
     }
   }
 }

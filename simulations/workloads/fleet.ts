@@ -4,6 +4,7 @@ import { Loop } from "../../src/engine/loop.ts"
 import { removeImage } from "../../src/engine/requests/image.ts"
 import { pull } from "../../src/engine/requests/pull.ts"
 import { parseReference } from "../../src/oci/reference.ts"
+import type { NetworkTerms } from "../../src/oci/terms.ts"
 import type { Device } from "../world/device.ts"
 import type { Time } from "../world/time.ts"
 
@@ -24,6 +25,15 @@ export const noPromises = (): Promises => ({
   removed: new Set(),
   answered: 0,
 })
+
+/** Some want the same port, some any; most want none. */
+const NETWORKS: readonly Pick<NetworkTerms, "mode" | "ports">[] = [
+  { mode: "bridge", ports: [] },
+  { mode: "bridge", ports: [] },
+  { mode: "bridge", ports: [{ port: 80, protocol: "tcp", hostIp: "", hostPort: 8080 }] },
+  { mode: "bridge", ports: [{ port: 80, protocol: "tcp", hostIp: "", hostPort: 0 }] },
+  { mode: "none", ports: [] },
+]
 
 const POLICIES = ["no", "no", "always", "on-failure", "unless-stopped"] as const
 
@@ -89,7 +99,12 @@ export class Fleet {
       image: image.id,
       imageName: "app",
       createdMs: 1,
-      terms: { stopSignal: "SIGTERM", labels: {}, mounts: [] },
+      terms: {
+        stopSignal: "SIGTERM",
+        labels: {},
+        mounts: [],
+        network: this.#time.oneOf(NETWORKS),
+      },
       given: {},
       layers: this.#device.store.images.layers(image.id),
     }

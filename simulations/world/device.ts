@@ -6,6 +6,7 @@ import * as Logger from "effect/Logger"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import { bootEngine } from "../../src/engine/boot.ts"
+import { Claims, claimsOf } from "../../src/engine/claims.ts"
 import type { Hands, Order } from "../../src/engine/hand.ts"
 import { Keyring } from "../../src/engine/keyring.ts"
 import { Loop, LoopBody } from "../../src/engine/loop.ts"
@@ -25,6 +26,7 @@ import { simCarrier, type Weather } from "./carrier.ts"
 import {
   type Broken, simBallast, SimDatabase, simDirectories, SimDirectories, simWal, Violation,
 } from "./disk.ts"
+import { simNetworks } from "./networks.ts"
 import { SimProcesses } from "./processes.ts"
 import { smallRegistry, type SimRegistry } from "./registry-sim.ts"
 import { simRuntime } from "./runtime.ts"
@@ -70,6 +72,8 @@ export class Device {
   readonly directories = new SimDirectories()
   readonly processes: SimProcesses
   readonly registry: SimRegistry
+  /** Who has which address and port, as the engine that runs knows it. */
+  claims = new Claims([])
   readonly weather: Weather = { flaky: 0, broken: 0, stubborn: 0, injected: 0 }
   readonly #broken: Broken
   #life = new Life()
@@ -92,6 +96,7 @@ export class Device {
     const store = new StoreBody(this.database)
     if (this.#broken.noLease === true) store.layers.lease = () => {}
     const { boot, reboot } = this.#noted(store)
+    this.claims = claimsOf(store, this.processes.connected())
     const up = Effect.gen({ self: this }, function*() {
       const context = yield* Layer.build(this.#world(store, boot))
       yield* Effect.provide(bootEngine(reboot), context)
@@ -176,28 +181,22 @@ export class Device {
       Layer.succeed(Directories, simDirectories(directories)),
       Layer.effect(Carrier, Effect.map(carrier, ({ service }) => service)),
       Layer.succeed(Runtime, simRuntime({ time, life: this.#life, processes, weather })),
-      Layer.succeed(Networks, {
-        bridge: Effect.succeed(null),
-        leave: (_, work) => work,
-        claim: () => Effect.succeed(null),
-        hold: () => {},
-        publish: () => Effect.void,
-        release: () => Effect.void,
-      }),
+      Layer.succeed(Networks, simNetworks(this.claims)),
       Layer.succeed(Planner, {
-        plan: (row) => ({
+        plan: (row, endpoint) => ({
           id: row.id,
           lower: [],
           home: PATHS.container(row.id),
           files: {},
           folders: [],
+          shmBytes: null,
           spec: () => ({}),
           terminal: false,
           stdin: false,
           stdinOnce: false,
           log: true,
           journal: null,
-          endpoint: null,
+          endpoint,
         }),
       }),
     )

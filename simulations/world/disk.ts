@@ -37,6 +37,8 @@ export class SimDatabase extends Database {
   certainCommand = 0
   /** Commits that the disk has still room for. */
   room = Infinity
+  /** Is the ballast there? */
+  ballast = false
 
   constructor() {
     super(":memory:")
@@ -93,20 +95,17 @@ export const simWal = (database: SimDatabase, time: Time, broken: Broken) => ({
 const BALLAST_COMMITS = 4
 
 /** The simulated twin of `Ballast`. */
-export const simBallast = (database: SimDatabase): Ballast["Service"] => {
-  let held = true
-  return {
-    give: () => {
-      const had = held
-      if (had) database.room += BALLAST_COMMITS
-      held = false
-      return had
-    },
-    take: () => {
-      if (database.room === Infinity) held = true
-    },
-  }
-}
+export const simBallast = (database: SimDatabase): Ballast["Service"] => ({
+  give: () => {
+    if (!database.ballast) return false
+    database.ballast = false
+    database.room += BALLAST_COMMITS
+    return true
+  },
+  take: () => {
+    if (database.room === Infinity) database.ballast = true
+  },
+})
 
 /** What lies at a path: how far a layer has come there, and whether its end and index have. */
 interface Extent {

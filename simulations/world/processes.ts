@@ -1,3 +1,4 @@
+import type { Endpoint } from "../../src/kernel/links.ts"
 import type { Attachment, Exit, RunPlan, Started } from "../../src/kernel/runtime.ts"
 import { type SimDirectories, Violation } from "./disk.ts"
 import { Life, type Time } from "./time.ts"
@@ -270,6 +271,13 @@ export class SimProcesses {
   find(id: string, { pid, startTicks }: Started): Process | undefined {
     const process = this.all.get(id)
     return process?.pid === pid && process.startTicks === startTicks ? process : undefined
+  }
+
+  /** What those that were created and not cleaned since have on a network. */
+  connected(): readonly (readonly [string, Endpoint])[] {
+    return [...this.all].flatMap(([id, { plan }]) =>
+      plan.endpoint === null ? [] : [[id, plan.endpoint] as const]
+    )
   }
 
   exitIn(home: string): Exit | undefined {

@@ -86,7 +86,10 @@ class SimRuntime {
         if (process === undefined) return notRunning(id)
         process.thaw()
       }),
-    clean: (id) => this.#step(() => this.#processes.clean(id)),
+    clean: (id) =>
+      Effect.suspend(() =>
+        this.#processes.made.has(id) ? this.#step(() => this.#processes.clean(id)) : Effect.void
+      ),
     remove: (home) => this.#step(() => this.#processes.remove(home)),
     attach: (id) => this.#attach(id),
     resize: (id) => Effect.asVoid(this.#running(id)),
@@ -98,6 +101,7 @@ class SimRuntime {
         if (process === undefined) return Effect.fail(notRunning(id))
         return Effect.succeed(process.exitOf === null ? [process.pid] : [])
       }),
+    connected: Effect.sync(() => this.#processes.connected()),
     limit: (id) => Effect.asVoid(this.#running(id)),
   }
 

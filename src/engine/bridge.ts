@@ -1,4 +1,3 @@
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
@@ -6,10 +5,9 @@ import * as Semaphore from "effect/Semaphore"
 import { addresses, addressOn, ensureBridge } from "../kernel/links.ts"
 import { applyRules } from "../kernel/nft.ts"
 import { isPortFree, localPortRange } from "../kernel/ports.ts"
-import { type RunFault, StartFault } from "../kernel/runtime.ts"
-import { linkName, macOf } from "../net/mac.ts"
+import { type RunFault, Runtime, type StartFault } from "../kernel/runtime.ts"
+import { macOf } from "../net/mac.ts"
 import {
-  allocate,
   bridgePool,
   type Cidr,
   formatCidr,
@@ -18,19 +16,17 @@ import {
   type Pool,
   subnetOf,
 } from "../net/pools.ts"
-import { parsePortRange, planPorts } from "../net/ports.ts"
+import { parsePortRange } from "../net/ports.ts"
 import { type Published, publishing, removal, ruleset, withdrawing } from "../net/rules.ts"
 import type { Port, Terms } from "../oci/terms.ts"
 import type { Settings } from "../settings.ts"
 import { Store } from "../store/store.ts"
+import { type Claims, claimsOf, networkFault } from "./claims.ts"
 import { type BridgeState, Networks, type NetworkState } from "./networks.ts"
 
 const DEFAULT_BRIDGE = "balena0"
 const DEFAULT_MTU = 1500
-const EXIT_ENGINE = 125
 const ANY = "0.0.0.0"
-
-const failed = (cause: string) => new StartFault({ exitCode: EXIT_ENGINE, cause })
 
 const publishedBy = ({ address, ports }: NetworkState): Published[] =>
   ports.map((port) => ({ address, port }))
@@ -40,18 +36,16 @@ class DefaultBridge {
   readonly #settings: Settings
   readonly #name: string
   readonly #table: string
-  readonly #claims = new Map<string, NetworkState>()
-  /** Claims that are about to be given back. */
-  readonly #leaving = new Map<string, Deferred.Deferred<void>>()
+  readonly claims: Claims
   /** One change of the packet filter at a time. */
   readonly #turn = Semaphore.makeUnsafe(1)
   #pool: Pool | undefined
 
-  constructor(settings: Settings, claims: Iterable<readonly [string, NetworkState]>) {
+  constructor(settings: Settings, claims: Claims) {
     this.#settings = settings
     this.#name = settings.bridge || DEFAULT_BRIDGE
     this.#table = `balena_${this.#name.replace(/[^A-Za-z0-9_.-]/g, "_")}`
-    for (const [id, claim] of claims) this.#claims.set(id, claim)
+    this.claims = claims
   }
 
   /** Makes the bridge and its rules if this process has not yet; answers its pool. */
@@ -61,10 +55,10 @@ class DefaultBridge {
 
   readonly #make: Effect.Effect<Pool, StartFault> = Effect.gen({ self: this }, function*() {
     if (this.#pool !== undefined) return this.#pool
-    const cidr = yield* Effect.mapError(this.#address(), ({ cause }) => failed(cause))
+    const cidr = yield* Effect.mapError(this.#address(), ({ cause }) => networkFault(cause))
     const { fixedCidr, defaultGateway, mtu, ipForward } = this.#settings
     const made = bridgePool({ bip: cidr, fixedCidr, defaultGateway })
-    if (Result.isFailure(made)) return yield* failed(made.failure.cause)
+    if (Result.isFailure(made)) return yield* networkFault(made.failure.cause)
     yield* Effect.try({
       try: () =>
         ensureBridge({
@@ -75,14 +69,14 @@ class DefaultBridge {
           mtu: mtu || DEFAULT_MTU,
           forward: ipForward,
         }),
-      catch: (error) => failed(`the bridge ${this.#name} cannot be made: ${String(error)}`),
+      catch: (error) => networkFault(`the bridge ${this.#name} cannot be made: ${String(error)}`),
     })
     yield* this.#filter(ruleset(this.#table, [{
       name: this.#name,
       cidr,
       icc: this.#settings.icc,
       masquerade: this.#settings.ipMasq,
-    }], [...this.#claims.values()].flatMap(publishedBy)))
+    }], this.claims.all().flatMap(([, claim]) => publishedBy(claim))))
     this.#pool = made.success
     return made.success
   })
@@ -102,45 +96,21 @@ class DefaultBridge {
     if (!this.#settings.iptables) return Effect.void
     return Effect.mapError(
       applyRules(rules),
-      ({ cause }) => failed(`nft refused the rules: ${cause}`),
+      ({ cause }) => networkFault(`nft refused the rules: ${cause}`),
     )
   }
 
   /** An address and host ports for one container; the claim stands until `release`. */
   claim(id: string, name: string, terms: Terms): Effect.Effect<NetworkState, StartFault> {
     return Effect.flatMap(this.ready, (pool) => {
-      const others = [...this.#claims].filter(([other]) => other !== id)
-      const address = allocate(pool, new Set(others.map(([, claim]) => claim.address)))
-      if (Result.isFailure(address)) return Effect.fail(failed(address.failure.cause))
-      const ports = planPorts({
-        ports: terms.network.ports.map((port) => this.#onDefaultIp(port)),
-        taken: others.flatMap(([, claim]) => claim.ports),
+      const ports = terms.network.ports.map((port) => this.#onDefaultIp(port))
+      return this.claims.claim({ id, name, ports }, {
+        bridge: this.#name,
+        pool,
+        isolated: !this.#settings.icc,
         range: parsePortRange(localPortRange()),
         isFree: ({ protocol, hostIp, hostPort }) => isPortFree(protocol, hostIp, hostPort),
       })
-      if (Result.isFailure(ports)) {
-        const leaving = others.map(([other]) => this.#leaving.get(other))
-          .filter((gone) => gone !== undefined)
-        if (leaving.length > 0) {
-          const gone = Effect.all(leaving.map((each) => Deferred.await(each)))
-          return Effect.andThen(gone, this.claim(id, name, terms))
-        }
-        return Effect.fail(failed("driver failed programming external connectivity on endpoint " +
-          `${name} (${id}): ${ports.failure.cause}`))
-      }
-      const claim: NetworkState = {
-        bridge: this.#name,
-        link: linkName(id),
-        address: address.success,
-        prefix: pool.subnet.prefix,
-        gateway: pool.gateway,
-        mac: macOf(address.success),
-        isolated: !this.#settings.icc,
-        hairpin: ports.success.length > 0,
-        ports: ports.success,
-      }
-      this.#claims.set(id, claim)
-      return Effect.succeed(claim)
     })
   }
 
@@ -150,34 +120,21 @@ class DefaultBridge {
     return port.hostIp === "" && defaultIp !== ANY ? { ...port, hostIp: defaultIp } : port
   }
 
-  hold(id: string, claim: NetworkState): void {
-    this.#claims.set(id, claim)
-  }
-
-  leave<A, E>(id: string, work: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return Effect.suspend(() => {
-      if (!this.#claims.has(id)) return work
-      const gone = Deferred.makeUnsafe<void>()
-      this.#leaving.set(id, gone)
-      return Effect.ensuring(work, Effect.sync(() => {
-        if (this.#leaving.get(id) === gone) this.#leaving.delete(id)
-        Deferred.doneUnsafe(gone, Effect.void)
-      }))
-    })
-  }
-
   publish(id: string): Effect.Effect<void, StartFault> {
-    const claim = this.#claims.get(id)
+    const claim = this.claims.get(id)
     if (claim === undefined || claim.ports.length === 0) return Effect.void
     return this.#turn.withPermit(this.#filter(publishing(this.#table, publishedBy(claim))))
   }
 
+  /** The claim goes last: what nft would not withdraw is nobody else's yet. */
   release(id: string): Effect.Effect<void, RunFault> {
-    const claim = this.#claims.get(id)
+    const claim = this.claims.get(id)
     if (claim === undefined) return Effect.void
-    this.#claims.delete(id)
-    if (claim.ports.length === 0 || !this.#settings.iptables) return Effect.void
-    return this.#turn.withPermit(applyRules(withdrawing(this.#table, publishedBy(claim))))
+    const isPublished = claim.ports.length > 0 && this.#settings.iptables
+    const withdrawn = isPublished
+      ? this.#turn.withPermit(applyRules(withdrawing(this.#table, publishedBy(claim))))
+      : Effect.void
+    return Effect.andThen(withdrawn, Effect.sync(() => this.claims.release(id)))
   }
 
   /** As it was made; else as it would be, as far as that is settled. */
@@ -201,7 +158,7 @@ class DefaultBridge {
    * is left of containers that ended meanwhile goes.
    */
   readonly restore: Effect.Effect<void, StartFault> = Effect.suspend(() =>
-    this.#claims.size === 0
+    this.claims.all().length === 0
       ? this.#turn.withPermit(Effect.suspend(() =>
         this.#pool === undefined ? this.#filter(removal(this.#table)) : Effect.void
       ))
@@ -214,11 +171,10 @@ export const networksLinux = (settings: Settings) =>
   Layer.effect(
     Networks,
     Effect.gen(function*() {
-      const store = yield* Store
-      const claims = store.containers.all().flatMap(({ id, state }) =>
-        state.network === null ? [] : [[id, state.network as NetworkState] as const]
-      )
-      const bridge = new DefaultBridge(settings, claims)
+      const runtime = yield* Runtime
+      const connected = yield* Effect.catch(runtime.connected, ({ cause }) =>
+        Effect.as(Effect.logWarning(`who is on the bridge is not known: ${cause}`), []))
+      const bridge = new DefaultBridge(settings, claimsOf(yield* Store, connected))
       const onBridge = ({ network }: Terms) =>
         settings.bridge !== "none" && (network.mode === "bridge" || network.mode === "default")
       yield* Effect.forkScoped(Effect.catch(bridge.restore, ({ cause }) =>
@@ -226,9 +182,9 @@ export const networksLinux = (settings: Settings) =>
       return Networks.of({
         claim: ({ id, name }, terms) =>
           onBridge(terms) ? bridge.claim(id, name, terms) : Effect.succeed(null),
-        hold: (id, state) => bridge.hold(id, state),
+        hold: (id, state) => bridge.claims.hold(id, state),
         publish: (id) => bridge.publish(id),
-        leave: (id, work) => bridge.leave(id, work),
+        leave: (id, work) => bridge.claims.leave(id, work),
         release: (id) => bridge.release(id),
         bridge: settings.bridge === "none" ? Effect.succeed(null) : bridge.state,
       })

@@ -48,7 +48,9 @@ export interface NetworkState {
 
 /**
  * Addresses and ports on the default bridge. Claims are memory, rebuilt at boot from what each
- * running container's row says it was given; they are held until its clean is done.
+ * running container's row says it was given, and from what the kernel has of others; they are held
+ * until its clean is done. Its simulated twin is in `simulations/world/networks.ts`; both pass
+ * `test/contracts/networks.ts`.
  */
 export class Networks extends Context.Service<Networks, {
   /** Claims what these terms need; null: nothing (no network, the host's, another container's). */

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Address } from "../../machines/words.ts"
+import { bundleOf } from "../kernel/bundle.ts"
 import {
   capabilityMask,
   cgroupVersion,
@@ -35,6 +36,10 @@ const machineFacts = () => ({
 const sharedNetwork = (terms: Terms): string | null =>
   terms.network.mode.startsWith("container:") ? terms.network.mode.slice("container:".length) : null
 
+/** Has it a /dev/shm that others may share? As in dockerd, not if a mount of its own is there. */
+const offersShm = ({ ipcMode, mounts }: Terms): boolean =>
+  ipcMode === "shareable" && !mounts.some(({ target }) => target === "/dev/shm")
+
 /** The name the container sees itself by. */
 const hostnameOf = (terms: Terms, store: StoreBody): string => {
   if (terms.utsMode === "host" || terms.network.mode === "host") return terms.hostname || hostName()
@@ -60,6 +65,15 @@ export const plannerLinux = (settings: Settings) =>
           return `${paths.layer(row.id)}/diff`
         }).reverse()
 
+      const shmOf = (row: ContainerRow): string | null => {
+        const { ipcMode } = row.terms as Terms
+        const donor = ipcMode.startsWith("container:")
+          ? store.containers.get(ipcMode.slice("container:".length))
+          : row
+        if (donor === undefined || !offersShm(donor.terms as Terms)) return null
+        return bundleOf(paths.execRoot, donor.id).shm
+      }
+
       const inputOf = (row: ContainerRow, terms: Terms): SpecInput => {
         facts ??= machineFacts()
         const shared = sharedNetwork(terms)
@@ -75,6 +89,7 @@ export const plannerLinux = (settings: Settings) =>
           initPath: settings.initPath || programOf("docker-init") || programOf("tini"),
           findDevices,
           pidOf: (id) => store.containers.get(id)?.state.pid || null,
+          shm: shmOf(row),
           sharesIpc: (id) =>
             (store.containers.get(id)?.terms as Terms | undefined)?.ipcMode === "shareable",
         }
@@ -91,6 +106,7 @@ export const plannerLinux = (settings: Settings) =>
             : {},
           folders: terms.volumes,
           spec: (rootfs) => runtimeSpec(inputOf(row, terms), rootfs),
+          shmBytes: offersShm(terms) ? terms.shmBytes : null,
           terminal: terms.terminal,
           stdin: terms.stdin,
           stdinOnce: terms.stdinOnce,

@@ -13,6 +13,8 @@ import type { OciRuntime } from "./probe.ts"
 export interface Bundle {
   readonly path: string
   readonly rootfs: string
+  /** Mount point of the /dev/shm that other containers may share. */
+  readonly shm: string
 }
 
 /** What a start has made so far. Written before each thing is made, or at once after. */
@@ -35,7 +37,13 @@ export interface Record {
 export const bundleOf = (execRoot: string, id: string): Bundle => {
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id)) throw new Error(`not a container id: ${id}`)
   const path = join(execRoot, "bundles", id)
-  return { path, rootfs: join(path, "rootfs") }
+  return { path, rootfs: join(path, "rootfs"), shm: join(path, "shm") }
+}
+
+/** Ids of the containers that have a bundle. */
+export const bundlesIn = (execRoot: string): readonly string[] => {
+  const path = join(execRoot, "bundles")
+  return existsSync(path) ? readdirSync(path) : []
 }
 
 /** Makes an empty bundle; only root may look into it. */
@@ -81,7 +89,7 @@ export const removeState = (execRoot: string, id: string): void => {
 }
 
 /**
- * Removes a bundle, the record last. Its mount point must be gone: nothing here ever removes a
+ * Removes a bundle, the record last. Its mount points must be gone: nothing here ever removes a
  * directory with what is in it, as that could be the container's files.
  */
 export const removeBundle = (bundle: Bundle): void => {

@@ -28,8 +28,10 @@ export const clean = (host: Host, id: string): Effect.Effect<void, RunFault> =>
     const record = yield* attempt(() => readRecord(bundle))
     if (record !== null) yield* end(yield* attempt(host.cgroups), bundle, record, id)
     yield* attempt(() => removeState(host.settings.execRoot, id))
-    const failure = yield* awaited<Errno | null>((done) => unmount(bundle.rootfs, done))
-    if (failure !== null) return yield* new RunFault({ cause: failure.message })
+    for (const mountPoint of [bundle.rootfs, bundle.shm]) {
+      const failure = yield* awaited<Errno | null>((done) => unmount(mountPoint, done))
+      if (failure !== null) return yield* new RunFault({ cause: failure.message })
+    }
     yield* attempt(() => removeBundle(bundle))
   }).pipe(Effect.uninterruptible)
 

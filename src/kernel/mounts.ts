@@ -15,6 +15,9 @@ const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
 const O_NONBLOCK = 0o4000
 const O_NOCTTY = 0o400
+const MS_NOSUID = 2
+const MS_NODEV = 4
+const MS_NOEXEC = 8
 const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 const SYS_OPENAT2 = 437
@@ -58,6 +61,12 @@ const optionsOf = ({ lower, upper, work }: Overlay, name: (path: string) => stri
 
 const hasSyntax = ({ lower, upper, work }: Overlay): boolean =>
   [...lower, upper, work].some((path) => /[,:\\]/.test(path))
+
+/** Mounts what a container shares as its /dev/shm, as dockerd does. tmpfs(5). */
+export const mountShm = (target: string, bytes: number): void => {
+  const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+  check(mount("shm", target, "tmpfs", flags, `mode=1777,size=${bytes}`), "mount", target)
+}
 
 /**
  * Unmounts all that is mounted on a directory, then removes the directory, which also drops copies

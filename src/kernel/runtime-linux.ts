@@ -4,11 +4,12 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { makeLobby } from "./attach.ts"
-import { bundleOf, readRecord, type Record } from "./bundle.ts"
+import { bundleOf, bundlesIn, readRecord, type Record } from "./bundle.ts"
 import { isFrozen, pidsOf, readCgroups, type Cgroups } from "./cgroups.ts"
 import { clean } from "./clean.ts"
 import { resizeTerminal } from "./conmon.ts"
 import { attempt, callRuntime, type Host, type RuntimeSettings } from "./host.ts"
+import type { Endpoint } from "./links.ts"
 import { rotateLog } from "./log-rotation.ts"
 import { probe, type Machine } from "./probe.ts"
 import { signalNumber, signalProcess } from "./processes.ts"
@@ -41,6 +42,7 @@ export const bodyLinux = (settings: RuntimeSettings): Layer.Layer<Runtime> =>
         attempt(() => resizeTerminal(host.bundle(id).path, height, width)),
       rotateLog: (id, home, limits) => rotateLog(host, id, home, limits),
       pids: (id) => attempt(() => pidsOf(host.cgroups(), recordOf(host, id).cgroup)),
+      connected: attempt(() => connected(settings.execRoot)),
       limit: (id, resources) => limit(host, id, resources),
     })
   })
@@ -72,6 +74,12 @@ const recordOf = (host: Host, id: string): Record => {
   if (record === null) throw refused("ESRCH", `container ${id} is not running`)
   return record
 }
+
+const connected = (execRoot: string): readonly (readonly [string, Endpoint])[] =>
+  bundlesIn(execRoot).flatMap((id) => {
+    const endpoint = readRecord(bundleOf(execRoot, id))?.endpoint ?? null
+    return endpoint === null ? [] : [[id, endpoint] as const]
+  })
 
 const send = (id: string, started: { pid: number; startTicks: number }, signal: string) =>
   attempt(() => {

@@ -45,6 +45,8 @@ export interface RunPlan {
     readonly path: string
     readonly read: (path: string) => string | null
   }) => unknown
+  /** Bytes of a /dev/shm that other containers may bind (`Bundle.shm`); null: there is none. */
+  readonly shmBytes: number | null
   readonly terminal: boolean
   readonly stdin: boolean
   /** Close the container's stdin when the first client that attached leaves: Docker's StdinOnce. */
@@ -132,6 +134,11 @@ export class Runtime extends Context.Service<Runtime, {
   ) => Effect.Effect<boolean, RunFault>
   /** Pids of the container, as the host counts them. */
   readonly pids: (id: string) => Effect.Effect<readonly number[], RunFault>
+  /**
+   * What containers have on a network that were started and not cleaned since, by their ids: also
+   * those whose start nobody could write down any more.
+   */
+  readonly connected: Effect.Effect<readonly (readonly [string, Endpoint])[], RunFault>
   /** Changes limits while it runs: `resources` is an OCI `linux.resources`; what it lacks stays. */
   readonly limit: (id: string, resources: object) => Effect.Effect<void, RunFault>
 }>()("kernel/Runtime") {}

@@ -11,7 +11,7 @@ import { clearStatus, statusDirectoryOf } from "./exits.ts"
 import { furnish } from "./furnish.ts"
 import { attempt, awaited, callRuntime, type Host } from "./host.ts"
 import { connect } from "./links.ts"
-import { mountOverlay, readInRoot } from "./mounts.ts"
+import { mountOverlay, mountShm, readInRoot } from "./mounts.ts"
 import { bootId, processOf, type Process } from "./processes.ts"
 import { isUnfit, refusalOf } from "./refusals.ts"
 import { RunFault, StartFault, type Connected, type RunPlan } from "./runtime.ts"
@@ -98,6 +98,10 @@ const prepare = (bundle: Bundle, plan: RunPlan): Prepared => {
   if (plan.lower.length === 0) mkdirSync(lower[0]!, { recursive: true })
   mountOverlay({ lower, upper, work, target: bundle.rootfs })
   furnish(bundle.rootfs, plan.folders)
+  if (plan.shmBytes !== null) {
+    mkdirSync(bundle.shm, { mode: 0o700 })
+    mountShm(bundle.shm, plan.shmBytes)
+  }
   const spec = plan.spec({
     path: bundle.rootfs,
     read: (path) => readInRoot(bundle.rootfs, path),

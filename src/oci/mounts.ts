@@ -21,6 +21,8 @@ export interface MountsInput {
   readonly shmBytes: number
   /** `private`, `shareable`, `host`, `none` or `container:<id>`. */
   readonly ipcMode: string
+  /** On the host: the /dev/shm that it shares with other containers; null: it has its own. */
+  readonly shm: string | null
   readonly mounts: readonly MountTerm[]
   /** `<data-root>/containers/<id>`: its hostname, hosts and resolv.conf go to /etc. */
   readonly home: string
@@ -68,8 +70,11 @@ export function mountsOf(input: MountsInput): Result.Result<readonly Mount[], Mo
     const asked = yield* Result.all(input.mounts.map(mountOf))
     const places = new Set(asked.map(({ destination }) => destination))
     const files = etcFiles(input).filter(({ destination }) => !places.has(destination))
-    const shm = input.ipcMode === "host" && !places.has("/dev/shm")
-      ? [mount("/dev/shm", "bind", "/dev/shm", "rbind", "rprivate")]
+    const shared = input.ipcMode === "host" ? "/dev/shm" : input.shm
+    // crun drops flags of a mount that it binds, unless it is told them; runc keeps them.
+    const flags = input.ipcMode === "host" ? [] : ["nosuid", "noexec", "nodev"]
+    const shm = shared !== null && !places.has("/dev/shm")
+      ? [mount("/dev/shm", "bind", shared, "rbind", "rprivate", ...flags)]
       : []
     const init = input.initPath === null
       ? []
@@ -82,19 +87,18 @@ export function mountsOf(input: MountsInput): Result.Result<readonly Mount[], Mo
       ...shm,
       ...asked.filter((each) => !isBind(each)),
     ].toSorted((a, b) => depth(a) - depth(b))
+    const hasOwnShm = shared === null && input.ipcMode !== "none"
     const standard = defaults(input.shmBytes)
-      .filter(({ destination }) => !isReplaced(destination, places, input.ipcMode))
+      .filter(({ destination }) => !isReplaced(destination, places))
+      .filter(({ destination }) => destination !== "/dev/shm" || hasOwnShm)
     return [...standard, ...init, ...own].map((each) => withAccess(each, input, places))
   })
 }
 
 const depth = ({ destination }: Mount): number => destination.split("/").length
 
-function isReplaced(place: string, places: ReadonlySet<string>, ipcMode: string): boolean {
-  if (places.has(place)) return true
-  if (place.startsWith("/dev/") && places.has("/dev")) return true
-  return place === "/dev/shm" && (ipcMode === "none" || ipcMode === "host")
-}
+const isReplaced = (place: string, places: ReadonlySet<string>): boolean =>
+  places.has(place) || (place.startsWith("/dev/") && places.has("/dev"))
 
 /** `resolv.conf`, `hostname` and `hosts` over those of the image. */
 const etcFiles = ({ home }: MountsInput): readonly Mount[] =>

@@ -44,6 +44,8 @@ export interface SpecInput {
   readonly findDevices: FindDevices
   /** The first process of another container, whose namespace is to be shared; null: not running. */
   readonly pidOf: (id: string) => number | null
+  /** On the host: the /dev/shm that it shares with other containers; null: it has its own. */
+  readonly shm: string | null
   /** Does another container let its IPC namespace be shared? */
   readonly sharesIpc: (id: string) => boolean
 }
@@ -143,7 +145,7 @@ const reckon = (input: SpecInput, rootfs: Rootfs) =>
     )
     const capabilities = yield* containerCapabilities(terms, machine.capabilities)
     const initPath = yield* initOf(input)
-    const mounts = yield* mountsOf({ ...terms, home: input.home, initPath })
+    const mounts = yield* mountsOf({ ...terms, home: input.home, shm: input.shm, initPath })
     const devices = yield* devicesOf(terms, input.findDevices)
     const namespaces = yield* namespacesOf(input)
     const seccomp = terms.privileged ? null : yield* seccompOf(terms.seccomp, {

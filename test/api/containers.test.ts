@@ -1,3 +1,6 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, test } from "vitest"
 import { Raw } from "./tools.ts"
 import {
@@ -221,6 +224,33 @@ describe.skipIf(why !== null)(titled("containers by the socket"), () => {
       [HostConfig.Memory, HostConfig.MemorySwap, HostConfig.RestartPolicy.Name],
     ).toEqual([30_000_000, 40_000_000, "always"])
     await remove("limited")
+  })
+
+  test("shared memory is the other's or the host's where asked, else its own", async () => {
+    const word = join("/dev/shm", `be-${process.pid}`)
+    const runs = async (script: string, host: object) => {
+      await create("taker", sh(script), host)
+      await start("taker")
+      const code = await wait("taker")
+      await remove("taker")
+      return code
+    }
+    await create("donor", sh("echo word > /dev/shm/word; sleep 1000"), {
+      IpcMode: "shareable", ShmSize: 2 << 20,
+    })
+    await start("donor")
+    const shared = { IpcMode: "container:donor" }
+    const answers = "until grep word /dev/shm/word; do sleep 0.1; done 2>&-; echo > /dev/shm/answer"
+    expect(await runs(answers, shared)).toBe(0)
+    expect(await runs("test -f /dev/shm/answer && df -k /dev/shm | grep ' 2048 '", shared)).toBe(0)
+    expect(await runs("ls /dev/shm | grep .", {})).toBe(1)
+    writeFileSync(word, "")
+    expect(await runs(`rm ${word}`, { IpcMode: "host" })).toBe(0)
+    expect(existsSync(word)).toBe(false)
+    await remove("donor")
+    const isMounted = () =>
+      readFileSync("/proc/self/mountinfo", "utf8").includes(engine.place.execRoot)
+    while (isMounted()) await sleep(5) // what is forced is answered before it is cleared away
   })
 
   test("the docker CLI: run, its exit codes, its streams", async () => {

@@ -5,8 +5,10 @@ import { dockerDone } from "../../simulations/bench/engines/docker.ts"
 import { dockerd } from "../../simulations/bench/engines/dockerd.ts"
 import { type Daemon, type Engine, startDaemon } from "../../simulations/bench/engines/engine.ts"
 import { makeVolume } from "../../simulations/powercut/disk.ts"
+import { readCgroups, removeGroup } from "../../src/kernel/cgroups.ts"
 import { type Corner, openCorner } from "../e2e/engine.ts"
 import { writeImages } from "./images.ts"
+import { PARENT_GROUP } from "./row.ts"
 
 /** Our engine and Docker's own, each in a machine of its own with the same images. */
 export interface Pair extends AsyncDisposable {
@@ -52,6 +54,7 @@ export const openPair = async (): Promise<Pair> => {
       shared,
       [Symbol.asyncDispose]: async () => {
         await Promise.all([ours.stop(), theirs.stop()])
+        removeGroup(readCgroups(), PARENT_GROUP)
         await corner[Symbol.asyncDispose]()
       },
     }

@@ -53,6 +53,12 @@ export const row = (name: string, script: string | readonly Step[], looks: Looks
   ...looks,
 })
 
+/**
+ * The control group that a row asks for as its container's parent. Neither engine removes a parent
+ * that its runtime has made: `pair.ts` does.
+ */
+export const PARENT_GROUP = `/be-diff-${process.pid}`
+
 const linesOf = (script: string): string[] =>
   script.split("\n").map((line) => line.trim()).filter((line) => line !== "")
 

@@ -13,6 +13,7 @@ const want = { type: "want", source: { kind: "archive" }, from: "image/a" }
 const open = (fetch: Hand["run"]) =>
   Effect.gen(function*() {
     const database = new SimDatabase()
+    database.ballast = true
     const store = new StoreBody(database)
     const loop = new LoopBody({
       store,

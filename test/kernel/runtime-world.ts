@@ -70,6 +70,7 @@ export const makeLinuxWorld = (runtime: "crun" | "runc"): LinuxWorld => {
     home: join(root, "containers", id),
     files: { hostname: `${id}\n` },
     folders: [],
+    shmBytes: null,
     spec: ({ path }) =>
       specOf(path, { args, cgroup: join(cgroupParent, id), terminal: false, ...options }),
     terminal: false,

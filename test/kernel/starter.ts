@@ -17,6 +17,7 @@ await Effect.runPromise(
       home,
       files: {},
       folders: [],
+      shmBytes: null,
       spec: ({ path }) => specOf(path, { args: ["sleep", "1000"], cgroup, terminal: false }),
       terminal: false,
       stdin: false,

@@ -82,6 +82,7 @@ const simWorld = (seed: number): SimWorld => {
       home: `/data/containers/${id}`,
       files: {},
       folders: [],
+      shmBytes: null,
       spec: () => ({
         process: { args: argsOf(program) },
         linux: { resources: { memory: program.does === "hog" ? { limit: 16 * MIB } : {} } },

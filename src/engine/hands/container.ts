@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import { keyOf } from "../../../machines/words.ts"
-import { Runtime, type Started } from "../../kernel/runtime.ts"
+import { type RunFault, Runtime, StartFault, type Started } from "../../kernel/runtime.ts"
 import type { Terms } from "../../oci/terms.ts"
 import type { ContainerRow } from "../../store/containers.ts"
 import { Store } from "../../store/store.ts"
@@ -11,6 +11,7 @@ import { Paths } from "../paths.ts"
 import { Planner } from "../planner.ts"
 import { makeSources } from "./sources.ts"
 
+const EXIT_ENGINE = 125
 /** What the kernel refuses although it must not is tried again this often, ever more slowly. */
 const TRIES_MOST = 8
 const pauseMs = (left: number): number => 100 * 2 ** (TRIES_MOST - left)
@@ -45,7 +46,10 @@ export const containerHands = Effect.map(tools, (tools): Hands => ({
     kind: "short",
     run: (order) => tools.networks.leave(idOf(order), clean(tools, idOf(order), TRIES_MOST)),
   },
-  "run.delete": { kind: "short", run: (order) => remove(tools, idOf(order)) },
+  "run.delete": {
+    kind: "short",
+    run: (order) => tools.networks.leave(idOf(order), remove(tools, idOf(order))),
+  },
 }))
 
 const idOf = (order: Order): string => keyOf(order.address)
@@ -70,8 +74,13 @@ const lostToReboot = failed(255, "the machine was restarted while the container 
 const start = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
   Effect.gen(function*() {
     if (order.attempt === "after-reboot") return lostToReboot
-    const { networks, planner, runtime } = tools
+    const { networks, paths, planner, runtime } = tools
     const id = idOf(order)
+    // A run whose clean was given up would be taken for this one; else there is nothing to do.
+    if (order.attempt === "first") {
+      yield* Effect.mapError(runtime.clean(id, paths.container(id)), ({ cause }) =>
+        new StartFault({ exitCode: EXIT_ENGINE, cause }))
+    }
     const row = rowOf(tools, id)
     yield* makeSources(row.terms as Terms)
     const claimed = yield* networks.claim(row, row.terms as Terms)
@@ -93,11 +102,18 @@ const wait = (tools: Tools, order: Order): Effect.Effect<MachineEvent> =>
     return { type: "exited", exitCode: exit.exitCode, oomKilled: exit.oomKilled, ranMs }
   })
 
+/** What its start made is gone, and only then is what it was given on a network free. */
+const clear = ({ networks, paths, runtime }: Tools, id: string): Effect.Effect<void, RunFault> =>
+  Effect.andThen(runtime.clean(id, paths.container(id)), networks.release(id))
+
+/**
+ * Where it is given up the container has ended all the same, and keeps its claim: something of it
+ * may still use that address. Its next start cleans first and takes that over; its removal cleans
+ * as well.
+ */
 const clean = (tools: Tools, id: string, left: number): Effect.Effect<MachineEvent> => {
-  const { networks, paths, runtime } = tools
   const again = Effect.suspend(() => clean(tools, id, left - 1))
-  return runtime.clean(id, paths.container(id)).pipe(
-    Effect.andThen(networks.release(id)),
+  return clear(tools, id).pipe(
     Effect.as({ type: "cleaned" }),
     Effect.catch(({ cause }) =>
       Effect.logWarning(`container ${id} could not be cleaned up: ${cause}`).pipe(
@@ -144,8 +160,9 @@ const truth = (tools: Tools, id: string, act: "freeze" | "thaw"): Effect.Effect<
     onFailure: () => ({ type: act === "freeze" ? "thawed" : "frozen" }),
   })
 
-const remove = ({ paths, runtime }: Tools, id: string): Effect.Effect<MachineEvent> =>
-  runtime.remove(paths.container(id)).pipe(
+const remove = (tools: Tools, id: string): Effect.Effect<MachineEvent> =>
+  clear(tools, id).pipe(
+    Effect.andThen(tools.runtime.remove(tools.paths.container(id))),
     Effect.as<MachineEvent>({ type: "deleted" }),
     Effect.catch(({ cause }) => Effect.succeed({ type: "deleteFailed", cause })),
   )

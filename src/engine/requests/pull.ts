@@ -138,31 +138,41 @@ const layersInFlight = (
   })
 }
 
-/** How many clients watch each pull. */
-export class Watchers
-  extends Context.Service<Watchers, Map<Address, number>>()("engine/Watchers") {}
+/** Who watches a pull: a new one with every client that comes or leaves. */
+interface Watched {
+  readonly clients: number
+}
 
-/** Counts a client for as long as the scope lives; the last one to leave starts the grace. */
+/** The pulls that clients watch, and those whose last one has left, for the grace. */
+export class Watchers
+  extends Context.Service<Watchers, Map<Address, Watched>>()("engine/Watchers") {}
+
+/** Counts a client for as long as the scope lives; the last one to leave starts the grace anew. */
 const attend = (address: Address) =>
   Effect.gen(function*() {
     const watchers = yield* Watchers
     const loop = yield* Loop
     const keyring = yield* Keyring
-    watchers.set(address, (watchers.get(address) ?? 0) + 1)
-    const abandon = Effect.gen(function*() {
-      yield* Effect.sleep(GRACE_MS)
-      if (watchers.has(address)) return
-      yield* Effect.ignore(loop.ask(address, { type: "abandon" }, () => true))
-      keyring.delete(address)
-    })
+    const count = (change: 1 | -1): Watched => {
+      const watched = { clients: (watchers.get(address)?.clients ?? 0) + change }
+      watchers.set(address, watched)
+      return watched
+    }
+    count(1)
+    const abandon = (left: Watched) =>
+      Effect.gen(function*() {
+        yield* Effect.sleep(GRACE_MS)
+        if (watchers.get(address) !== left) return // somebody came since: his leaving counts
+        watchers.delete(address)
+        yield* Effect.ignore(loop.ask(address, { type: "abandon" }, () => true))
+        keyring.delete(address)
+      })
     const leave = Effect.suspend(() => {
-      const left = (watchers.get(address) ?? 1) - 1
-      if (left > 0) {
-        watchers.set(address, left)
-        return Effect.void
-      }
+      const left = count(-1)
+      if (left.clients > 0) return Effect.void
+      if (loop.snapshot(address) !== undefined) return Effect.forkDetach(abandon(left))
       watchers.delete(address)
-      return loop.snapshot(address) === undefined ? Effect.void : Effect.forkDetach(abandon)
+      return Effect.void
     })
     yield* Effect.addFinalizer(() => leave)
   })

@@ -1,5 +1,5 @@
 import { CAPABILITIES, RUNTIME_WORDS } from "../known.ts"
-import { type Row, row } from "../row.ts"
+import { PARENT_GROUP, type Row, row } from "../row.ts"
 
 /** What is given to or taken from a container's process. */
 export const powers: readonly Row[] = [
@@ -62,7 +62,7 @@ export const powers: readonly Row[] = [
       cpu/cpu.cfs_period_us pids/pids.max memory.swap.max cpu.max pids.max'
     once --memory 64m --memory-swap -1 bb \
       sh -c 'cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes /sys/fs/cgroup/memory.swap.max'
-    once --blkio-weight 300 --cgroup-parent /be-diff bb \
+    once --blkio-weight 300 --cgroup-parent ${PARENT_GROUP} bb \
       sh -c 'grep memory /proc/self/cgroup | cut -c1-18'
   `),
   row("limits that cannot be", `

@@ -121,6 +121,19 @@ export const runs: readonly Row[] = [
     once --pid container:first bb true
     once --ipc container:first bb true
   `),
+  row("another's shared memory", `
+    run -d --name first --ipc shareable --shm-size 2m bb \
+      sh -c 'echo hello > /dev/shm/word; echo ready; sleep 100'
+    says ready first
+    once --ipc container:first bb sh -c 'cat /dev/shm/word; echo back > /dev/shm/back; \
+      df -k /dev/shm; grep " /dev/shm " /proc/mounts'
+    once --ipc container:first bb cat /dev/shm/back
+    once --ipc container:first --tmpfs /dev/shm bb ls /dev/shm
+    once --ipc shareable --tmpfs /dev/shm bb ls /dev/shm
+    once --ipc shareable bb sh -c 'df -k /dev/shm; grep " /dev/shm " /proc/mounts'
+    once --ipc shareable --read-only bb touch /dev/shm/x
+    once bb ls /dev/shm
+  `),
   row("read-only, shm and tmpfs", `
     once --read-only --tmpfs /tmp --tmpfs /t:size=1m,mode=700 --tmpfs /e:exec --shm-size 1m \
       --mount type=tmpfs,target=/m,tmpfs-size=2m,tmpfs-mode=0700 bb sh -c 'touch /x; \
