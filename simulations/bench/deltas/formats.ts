@@ -1,4 +1,5 @@
-import type { BuiltImage } from "../../images/image.ts"
+import { MEDIA } from "../../../src/oci/manifest.ts"
+import { type BuiltImage, imageId, sha256 } from "../../images/image.ts"
 import type { DeltaCase } from "../../images/delta-cases.ts"
 import { push } from "../../images/push.ts"
 import { askJson, dockerDone, posted } from "../engines/docker.ts"
@@ -9,6 +10,9 @@ export type Format = (typeof FORMATS)[number]
 /** What a device pulls: the new image's layers, or one of the two instead. */
 export const WAYS = ["layers", ...FORMATS] as const
 export type Way = (typeof WAYS)[number]
+
+/** Where a delta's manifest names the image that it is made against. */
+const BASE_NOTE = "io.balena.delta.base"
 
 /**
  * A case in the registry. The new image is in two repositories: in `ownRepository` its delta in
@@ -31,12 +35,13 @@ export const offer = async (pair: DeltaCase, host: string): Promise<Offered> => 
   return { pair, host, repository, ownRepository }
 }
 
-/** What a device pulls that has the old image. */
-export const referenceOf = ({ host, repository, ownRepository }: Offered, way: Way): string => ({
-  layers: `${host}/${repository}:new`,
-  v3: `${host}/${repository}:v3`,
-  own: `${host}/${ownRepository}:new`,
-})[way]
+/** The repository from which a device pulls. */
+export const repositoryOf = ({ repository, ownRepository }: Offered, way: Way): string =>
+  way === "own" ? ownRepository : repository
+
+/** What a device pulls that has the old image: a delta of this engine's own is found by itself. */
+export const referenceOf = (offered: Offered, way: Way): string =>
+  `${offered.host}/${repositoryOf(offered, way)}:${way === "v3" ? "v3" : "new"}`
 
 /** The image that the device has before. */
 export const oldReference = (offered: Offered): string =>
@@ -72,20 +77,47 @@ export const shipDelta = async (
 export const forget = (socket: string, reference: string): Promise<unknown> =>
   askJson(socket, "DELETE", `/images/${reference}?force=1`)
 
-interface Manifest {
-  readonly layers: readonly { readonly digest: string; readonly size: number }[]
+interface Blob {
+  readonly digest: string
+  readonly size: number
 }
 
 /** The blobs that a device with the old image fetches, config and manifest not among them. */
-export const blobsOf = async (offered: Offered, way: Way): Promise<Manifest["layers"]> => {
+export const blobsOf = async (offered: Offered, way: Way): Promise<readonly Blob[]> => {
   const { pair, host, repository } = offered
   if (way === "layers") return changed(pair)
-  const answer = await fetch(`http://${host}/v2/${repository}/manifests/${way}`, {
-    headers: { accept: "application/vnd.docker.distribution.manifest.v2+json" },
-  })
-  if (answer.status !== 200) throw new Error(`the delta's manifest: ${answer.status}`)
-  const { layers } = await answer.json() as Manifest
+  if (way === "own") return ownBlobs(offered)
+  const { layers } = await manifestAt<Layered>(host, repository, "v3")
   return layers.slice(common(pair))
+}
+
+/** The delta as a device finds it: among the referrers of the new image, by what it is for. */
+const ownBlobs = async ({ pair, host, ownRepository }: Offered): Promise<readonly Blob[]> => {
+  const tag = sha256(pair.new.manifest).replace(":", "-")
+  const { manifests } = await manifestAt<Referrers>(host, ownRepository, tag)
+  const base = imageId(pair.old)
+  const found = manifests.findLast(({ annotations }) => annotations?.[BASE_NOTE] === base)
+  if (found === undefined) throw new Error("the new image has no delta against the old one")
+  return (await manifestAt<Layered>(host, ownRepository, found.digest)).layers
+}
+
+interface Layered {
+  readonly layers: readonly Blob[]
+}
+
+interface Referrers {
+  readonly manifests: readonly {
+    readonly digest: string
+    readonly annotations?: Readonly<Record<string, string>>
+  }[]
+}
+
+const manifestAt = async <A>(host: string, repository: string, reference: string): Promise<A> => {
+  const url = `http://${host}/v2/${repository}/manifests/${reference}`
+  const accept = [MEDIA.dockerManifest, MEDIA.ociManifest, MEDIA.ociIndex].join(", ")
+  const answer = await fetch(url, { headers: { accept } })
+  if (answer.status !== 200) throw new Error(`${repository}:${reference}: ${answer.status}`)
+  return await answer.json() as A
 }
 
 /** The layers of the new image that are not the old one's. */

@@ -9,46 +9,62 @@ const HEAD = [
   "", "unit", "layers", "delta, v3", "delta, own", "real: layers", "real: delta", "announced",
 ]
 const KB = 1e3
-const TIMES = "times"
 
-/** One number as it is shown; empty where there is nothing to compare with. */
+/** One number as it is shown; empty where there is none. */
 const shown = (value: number | undefined, digits = 1): string =>
   value === undefined || Number.isNaN(value) ? "" : value.toFixed(digits)
 
-/** Medians of this engine's ways, and then what is known of others. */
-const line = (
-  name: string,
-  unit: string,
-  cells: readonly string[],
-  others: readonly (number | undefined)[],
-  digits = 1,
-): readonly string[] => [name, unit, ...cells, ...others.map((it) => shown(it, digits))]
-
-/** A case's lines: size, making, pulling, both in little memory. */
-const linesOf = (ledger: Ledger, name: CaseName): readonly (readonly string[])[] => {
-  const real = BALENA_ENGINE[name]
-  const cellOf = (quantity: Quantity, digits: number, scale = 1) => (way: Way): string => {
+/** What this engine needed in each way, a median or why there is none. */
+const cells = (
+  ledger: Ledger,
+  name: CaseName,
+  quantity: Quantity,
+  digits: number,
+  scale: number,
+): readonly string[] =>
+  WAYS.map((way) => {
     const { samples, fault } = ledger.get(name, way, quantity)
     if (fault !== undefined) return `no: ${fault.slice(0, 40)}`
-    return samples.length === 0 ? "-" : shown(median(samples) / scale, digits)
+    return shown(median(samples) / scale, digits)
+  })
+
+/** How many times fewer bytes than the layers. */
+const smaller = (ledger: Ledger, name: CaseName) => (way: Way): string => {
+  const bytesOf = (one: Way) => {
+    const { samples, fault } = ledger.get(name, one, "bytes")
+    return fault === undefined ? median(samples) : NaN
   }
-  const cells = (quantity: Quantity, digits = 1, scale = 1) =>
-    WAYS.map(cellOf(quantity, digits, scale))
-  const bytes = (way: Way) => median(ledger.get(name, way, "bytes").samples)
-  const times = WAYS.map((way) => shown(bytes("layers") / bytes(way)) || "-")
-  const smaller = real.layerBytes / real.deltaBytes
+  return shown(bytesOf("layers") / bytesOf(way))
+}
+
+/** A case's lines: bytes, making, pulling, both in little memory. */
+const linesOf = (ledger: Ledger, name: CaseName): readonly (readonly string[])[] => {
+  const { layerBytes, deltaBytes, make, pullDelta, pullLayers } = BALENA_ENGINE[name]
+  const line = (
+    title: string,
+    unit: string,
+    quantity: Quantity,
+    others: readonly (number | undefined)[] = [],
+    { digits = 1, scale = 1 } = {},
+  ) => [
+    title, unit, ...cells(ledger, name, quantity, digits, scale),
+    ...others.map((value) => shown(value && value / scale, digits)),
+  ]
+  const times = WAYS.map(smaller(ledger, name))
+  const realTimes = [1, layerBytes / deltaBytes, ANNOUNCED[name]].map((it) => shown(it))
   return [
-    line(CASE_TITLES[name], "", WAYS.map(() => ""), []),
-    line("fetched", "kB", cells("bytes", 0, KB),
-      [real.layerBytes / KB, real.deltaBytes / KB, undefined], 0),
-    line("smaller than layers", TIMES, times, [1, smaller, ANNOUNCED[name]]),
-    line("made in", "s", cells("makeS"), [undefined, real.createS, undefined]),
-    line("memory at its peak", "MB", cells("makeMb"), [undefined, real.createMb, undefined]),
-    line("pulled in", "s", cells("pullS"), [real.ordinaryS, real.applyS, undefined]),
-    line("memory at its peak", "MB", cells("pullMb"), [real.ordinaryMb, real.applyMb, undefined]),
-    line("made in 128 MiB in", "s", cells("tightMakeS"), [undefined, undefined, undefined]),
-    line("pulled in 128 MiB in", "s", cells("tightPullS"), [undefined, undefined, undefined]),
-  ].map((cells) => [...cells, ...HEAD.slice(cells.length).map(() => "")])
+    [`**${name}**: ${CASE_TITLES[name]}`],
+    line("fetched", "kB", "bytes", [layerBytes, deltaBytes], { digits: 0, scale: KB }),
+    ["smaller than layers", "times", ...times, ...realTimes],
+    line("made in", "s", "makeS", [undefined, make.s]),
+    line("processor time of it", "s", "makeCpuS", [undefined, make.cpuS]),
+    line("memory at its peak", "MB", "makeMb", [undefined, make.mb]),
+    line("pulled in", "s", "pullS", [pullLayers.s, pullDelta.s]),
+    line("processor time of it", "s", "pullCpuS", [pullLayers.cpuS, pullDelta.cpuS]),
+    line("memory at its peak", "MB", "pullMb", [pullLayers.mb, pullDelta.mb]),
+    line("made in 128 MiB in", "s", "tightMakeS"),
+    line("pulled in 128 MiB in", "s", "tightPullS"),
+  ].map((found) => [...found, ...HEAD.slice(found.length).map(() => "")])
 }
 
 export const deltaTable = (ledger: Ledger, cases: readonly CaseName[]): string =>
@@ -89,7 +105,7 @@ are not counted.
 Each measurement is by a daemon just started, after a small pull that brings its programs into
 memory, on an ext4 of its own. *made*: from the request to its end, both images being there; the
 push is not in it. *pulled*: from docker-registry on loopback, which sends from memory, with the old
-image there; what is there afterwards is the new one, by its id. Memory is anonymous, of all the
-engine's processes, looked at every 50 ms. *in 128 MiB*: the daemon with all its processes lives
-from its start on in a memory cgroup limited to that.
+image there; what is there afterwards is the new one, by its id. Processor time and memory are of
+all the engine's processes; memory is anonymous, and looked at every 50 ms. *in 128 MiB*: the daemon
+with all its processes lives from its start on in a memory cgroup limited to that.
 `
