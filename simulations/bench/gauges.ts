@@ -32,6 +32,19 @@ export const chargedTo = (cgroup: string): Charged => {
     }
 }
 
+const SAMPLE_MS = 50
+
+/** Looks every now and then how much anonymous memory a cgroup holds, until it is disposed. */
+export const peakAnonymous = (
+  cgroup: string,
+): Disposable & { readonly bytes: () => number } => {
+  let most = 0
+  const sampler = setInterval(() => {
+    most = Math.max(most, chargedTo(cgroup).anonymous)
+  }, SAMPLE_MS)
+  return { bytes: () => most, [Symbol.dispose]: () => clearInterval(sampler) }
+}
+
 const syscall = bind("long syscall(long number, int fd, void *range, void *stat, uint32_t flags)")
 /** cachestat(2), of Linux 6.5 and later: the same number everywhere. */
 const SYS_CACHESTAT = 451

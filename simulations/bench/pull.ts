@@ -8,13 +8,14 @@ import { sectorsWritten, type Volume } from "../powercut/disk.ts"
 import { pull } from "./engines/docker.ts"
 import type { Daemon, Engine } from "./engines/engine.ts"
 import { atMost, inTurn, Series, type Figure, type Row } from "./figure.ts"
-import { chargedTo, deviceCache, dropCaches, limitMemory, processorMs } from "./gauges.ts"
+import {
+  chargedTo, deviceCache, dropCaches, limitMemory, peakAnonymous, processorMs,
+} from "./gauges.ts"
 import type { Sitting } from "./sitting.ts"
 import { extractedIn, type Extent } from "./tree.ts"
 
 const MB = 1e6
 const SECTOR = 512
-const SAMPLE_MS = 50
 /** Longer than this engine keeps its extraction child waiting for more: it is to start one. */
 const REST_MS = 4_000
 /** What a file system needs beside the content of a tree, for each entry and for the journal. */
@@ -38,28 +39,31 @@ interface Pulled {
   readonly extracted: Extent
 }
 
+export interface WarmOptions {
+  /** For all the engine's processes together, from its start on. Bytes. */
+  readonly limit?: number
+  /** Ends what takes too long. */
+  readonly signal?: AbortSignal
+}
+
 /**
- * Pulls the sitting's image with a fresh engine on a fresh disk; `limit` is for all its processes
- * together. A small pull comes before, so that the engine's programs are in memory: the pages that
- * the image itself adds are what is asked for.
+ * Pulls the sitting's image with a fresh engine on a fresh disk. A small pull comes before, so that
+ * the engine's programs are in memory: the pages that the image itself adds are what is asked for.
  */
 export const pullOnce = async (
   sitting: Sitting,
   engine: Engine,
-  options: { readonly limit?: number; readonly signal?: AbortSignal } = {},
+  options: WarmOptions = {},
 ): Promise<Pulled> => {
-  if (options.limit !== undefined) limitMemory(sitting.nextCgroup(), options.limit)
   await using volume = await sitting.volume(engine)
   const dataRoot = join(volume.mountPoint, "data")
-  await dropCaches()
-  await using daemon = await sitting.start(engine, { dataRoot })
-  await pull(daemon.socket, sitting.smallReference, () => {}, options.signal)
-  await sleep(REST_MS)
-  await warmRegistry(sitting)
+  await using daemon = await startWarm(sitting, engine, dataRoot, options)
+  const blobs = sitting.image.layers.map(({ digest }) => digest)
+  await warmRegistry(sitting, "bench/debian", blobs)
   await run("sync", ["--file-system", volume.mountPoint])
   const there = extractedIn(dataRoot)
   const before = read(daemon, volume)
-  using peak = peakOf(daemon)
+  using peak = peakAnonymous(daemon.machine.cgroup)
   const began = performance.now()
   await pull(daemon.socket, sitting.reference, () => {}, options.signal)
   const ended = performance.now()
@@ -97,19 +101,34 @@ const read = ({ machine }: Daemon, volume: Volume) => {
   }
 }
 
-/** Looks every now and then how much anonymous memory there is. */
-const peakOf = ({ machine }: Daemon): Disposable & { readonly bytes: () => number } => {
-  let most = 0
-  const sampler = setInterval(() => {
-    most = Math.max(most, chargedTo(machine.cgroup).anonymous)
-  }, SAMPLE_MS)
-  return { bytes: () => most, [Symbol.dispose]: () => clearInterval(sampler) }
+/** Starts an engine that has its programs in memory and no child that waits for more. */
+export const startWarm = async (
+  sitting: Sitting,
+  engine: Engine,
+  dataRoot: string,
+  { limit, signal }: WarmOptions = {},
+): Promise<Daemon> => {
+  if (limit !== undefined) limitMemory(sitting.nextCgroup(), limit)
+  await dropCaches()
+  const daemon = await sitting.start(engine, { dataRoot })
+  try {
+    await pull(daemon.socket, sitting.smallReference, () => {}, signal)
+    await sleep(REST_MS)
+  } catch (fault) {
+    await daemon[Symbol.asyncDispose]()
+    throw fault
+  }
+  return daemon
 }
 
-/** The registry then sends from memory, to either engine. */
-const warmRegistry = async ({ image, registryHost }: Sitting): Promise<void> => {
-  for (const { digest } of image.layers) {
-    const answer = await fetch(`http://${registryHost}/v2/bench/debian/blobs/${digest}`)
+/** The registry then sends these blobs from memory, whoever asks. */
+export const warmRegistry = async (
+  { registryHost }: Sitting,
+  repository: string,
+  digests: readonly string[],
+): Promise<void> => {
+  for (const digest of digests) {
+    const answer = await fetch(`http://${registryHost}/v2/${repository}/blobs/${digest}`)
     for await (const _ of answer.body ?? []) continue
   }
 }

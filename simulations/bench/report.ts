@@ -33,11 +33,8 @@ const ratio = (row: Row): string => {
 const verdict = (row: Row): readonly [string, string] =>
   row.aim === undefined ? ["", ""] : [row.aim.text, row.aim.met(medians(row)) ? "met" : "missed"]
 
-/** One table, readable as it is and as Markdown. */
-export const table = (rows: readonly Row[]): string => {
-  const head = ["", "unit", "balenaEngine", PEER, "ratio", "aim", ""]
-  const lines = rows.map((row) =>
-    [row.name, row.unit, cell(row, "balena"), cell(row, PEER), ratio(row), ...verdict(row)])
+/** A table that is readable as it is and as Markdown. */
+export const aligned = (head: readonly string[], lines: readonly (readonly string[])[]): string => {
   const widths = head.map((name, column) =>
     Math.max(3, name.length, ...lines.map((line) => line[column]?.length ?? 0)))
   const text = (cells: readonly string[]) =>
@@ -45,6 +42,11 @@ export const table = (rows: readonly Row[]): string => {
   const rule = `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`
   return [text(head), rule, ...lines.map(text)].join("\n")
 }
+
+/** Both engines' figures, a line for each row. */
+export const table = (rows: readonly Row[]): string =>
+  aligned(["", "unit", "balenaEngine", PEER, "ratio", "aim", ""], rows.map((row) =>
+    [row.name, row.unit, cell(row, "balena"), cell(row, PEER), ratio(row), ...verdict(row)]))
 
 /** The document: what was measured, on what, how, and what came of it. */
 export const documentOf = (

@@ -55,22 +55,18 @@ export interface Progress {
 }
 
 /**
- * Pulls `host/repository:tag` and returns when the engine says it is done; throws what it says went
- * wrong. `onLine` sees each line of progress. `signal` makes this client go away.
+ * POSTs for work that is told of line by line, and returns when the engine says it is done; throws
+ * what it says went wrong. `onLine` sees each line. `signal` makes this client go away.
  */
-export const pull = async (
+export const posted = async (
   socketPath: string,
-  reference: string,
+  path: string,
   onLine: (line: Progress) => void = () => {},
   signal?: AbortSignal,
 ): Promise<void> => {
-  const colon = reference.lastIndexOf(":")
-  const query = new URLSearchParams({
-    fromImage: reference.slice(0, colon),
-    tag: reference.slice(colon + 1),
-  })
-  const answer = await ask(socketPath, "POST", `/images/create?${query}`, undefined, signal)
-  if (answer.status !== 200) throw new Error(`pull: ${answer.status} ${await textOf(answer)}`)
+  const what = path.slice(0, path.indexOf("?"))
+  const answer = await ask(socketPath, "POST", path, undefined, signal)
+  if (answer.status !== 200) throw new Error(`${what}: ${answer.status} ${await textOf(answer)}`)
   let rest = ""
   for await (const chunk of answer.body.setEncoding("utf8")) {
     const lines = (rest + chunk).split("\n")
@@ -79,9 +75,24 @@ export const pull = async (
       if (line.trim() === "") continue
       const progress = JSON.parse(line) as Progress
       onLine(progress)
-      if (progress.error !== undefined) throw new Error(`pull: ${progress.error}`)
+      if (progress.error !== undefined) throw new Error(`${what}: ${progress.error}`)
     }
   }
+}
+
+/** Pulls `host/repository:tag`, as `posted` does. */
+export const pull = (
+  socketPath: string,
+  reference: string,
+  onLine?: (line: Progress) => void,
+  signal?: AbortSignal,
+): Promise<void> => {
+  const colon = reference.lastIndexOf(":")
+  const query = new URLSearchParams({
+    fromImage: reference.slice(0, colon),
+    tag: reference.slice(colon + 1),
+  })
+  return posted(socketPath, `/images/create?${query}`, onLine, signal)
 }
 
 export interface ImageSummary {
