@@ -43,6 +43,14 @@ export const repositoryOf = ({ repository, ownRepository }: Offered, way: Way): 
 export const referenceOf = (offered: Offered, way: Way): string =>
   `${offered.host}/${repositoryOf(offered, way)}:${way === "v3" ? "v3" : "new"}`
 
+/** The new image in the repository that the delta goes to. */
+export const newReference = (offered: Offered, format: Format): string =>
+  `${offered.host}/${repositoryOf(offered, format)}:new`
+
+/** The delta's own tag: a device that finds it by itself needs none. */
+const deltaReference = (offered: Offered, format: Format): string =>
+  `${offered.host}/${repositoryOf(offered, format)}:${format}`
+
 /** The image that the device has before. */
 export const oldReference = (offered: Offered): string =>
   `${offered.host}/${offered.repository}:old`
@@ -54,11 +62,11 @@ export const makeDelta = (
   format: Format,
   signal?: AbortSignal,
 ): Promise<void> => {
-  if (format === "own") throw new Error("not there yet")
   const query = new URLSearchParams({
     src: oldReference(offered),
-    dest: referenceOf(offered, "layers"),
-    t: referenceOf(offered, format),
+    dest: newReference(offered, format),
+    t: deltaReference(offered, format),
+    format: format === "own" ? "framed" : "rsync",
   })
   return posted(socket, `/images/delta?${query}`, () => {}, signal)
 }
@@ -69,7 +77,7 @@ export const shipDelta = async (
   offered: Offered,
   format: Format,
 ): Promise<void> => {
-  const reference = referenceOf(offered, format)
+  const reference = deltaReference(offered, format)
   await dockerDone(socket, ["push", "--quiet", reference])
   await forget(socket, reference)
 }

@@ -8,7 +8,7 @@ import { peakAnonymous, processorMs } from "../gauges.ts"
 import { startWarm, warmRegistry } from "../pull.ts"
 import type { Sitting } from "../sitting.ts"
 import {
-  blobsOf, forget, FORMATS, makeDelta, offer, oldReference, referenceOf, repositoryOf, shipDelta,
+  blobsOf, forget, FORMATS, makeDelta, newReference, offer, oldReference, referenceOf, repositoryOf, shipDelta,
   WAYS,
   type Format, type Offered, type Way,
 } from "./formats.ts"
@@ -91,7 +91,8 @@ const makeAll = async (bench: Bench): Promise<void> => {
   const { sitting, engine, offered, run } = bench
   await using volume = await sitting.volume(engine)
   const dataRoot = join(volume.mountPoint, "data")
-  await fill(bench, dataRoot, [oldReference(offered), referenceOf(offered, "layers")])
+  const wanted = FORMATS.map((format) => newReference(offered, format))
+  await fill(bench, dataRoot, [oldReference(offered), ...wanted])
   for (const format of inTurn(FORMATS, run)) {
     await noted(bench, format, ["bytes", "makeS", "makeCpuS", "makeMb"], async () => {
       const { s, cpuS, mb } = await make(bench, dataRoot, format)
