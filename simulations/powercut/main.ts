@@ -6,6 +6,7 @@ import type { BuiltImage } from "../images/image.ts"
 import { containerScenario } from "./containers.ts"
 import { loadScenario } from "./load.ts"
 import { pullScenario } from "./pull.ts"
+import { pushScenario } from "./push.ts"
 import { report } from "./report.ts"
 import { cleanRigs, openRig } from "./rig.ts"
 import type { Finding, Scenario } from "./scenario.ts"
@@ -17,9 +18,9 @@ Cuts the power of a running engine N times and checks what every cut leaves behi
 
   --cuts N         how many cuts (20)
   --seed S         draws the same instants again; how far the engine is by then is the machine's
-  --scenario NAME  pull | load | start | stop | remove (pull)
-  --image NAME     large | bench | tools | base | demo: what is pulled or loaded (large)
-  --rate MIB       how fast the registry sends, MiB a second (as fast as it can)
+  --scenario NAME  pull | push | load | start | stop | remove (pull)
+  --image NAME     large | bench | tools | base | demo: what is pulled, pushed or loaded (large)
+  --rate MIB       how fast the registry sends or takes, MiB a second (as fast as it can)
   --log            prints what the engine logged after each cut with a violation
   --clean          only clear away what a killed run left behind
 `
@@ -36,6 +37,7 @@ const imageNamed = async (name: string): Promise<BuiltImage> => {
 
 const scenarioNamed = (name: string, image: BuiltImage, rate: { rate?: number }): Scenario => {
   if (name === "pull") return pullScenario({ image, ...rate })
+  if (name === "push") return pushScenario({ image, ...rate })
   if (name === "load") return loadScenario(image)
   if (name === "start" || name === "stop" || name === "remove") return containerScenario(name)
   throw new Error(`there is no scenario ${name}`)
