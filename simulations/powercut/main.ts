@@ -4,6 +4,7 @@ import { busyboxImage, demoImages } from "../images/busybox.ts"
 import { debianImage } from "../images/debian.ts"
 import type { BuiltImage } from "../images/image.ts"
 import { containerScenario } from "./containers.ts"
+import { makeScenario } from "./deltas.ts"
 import { loadScenario } from "./load.ts"
 import { pullScenario } from "./pull.ts"
 import { pushScenario } from "./push.ts"
@@ -18,7 +19,8 @@ Cuts the power of a running engine N times and checks what every cut leaves behi
 
   --cuts N         how many cuts (20)
   --seed S         draws the same instants again; how far the engine is by then is the machine's
-  --scenario NAME  pull | push | load | start | stop | remove (pull)
+  --scenario NAME  pull | push | load | delta | make | start | stop | remove (pull); delta pulls
+                   one of the demonstration's images, make makes it
   --image NAME     large | bench | tools | base | demo: what is pulled, pushed or loaded (large)
   --rate MIB       how fast the registry sends or takes, MiB a second (as fast as it can)
   --log            prints what the engine logged after each cut with a violation
@@ -35,12 +37,27 @@ const imageNamed = async (name: string): Promise<BuiltImage> => {
   throw new Error(`there is no image ${name}`)
 }
 
-const scenarioNamed = (name: string, image: BuiltImage, rate: { rate?: number }): Scenario => {
+const scenarioNamed = async (
+  name: string,
+  image: BuiltImage,
+  rate: { rate?: number },
+): Promise<Scenario> => {
   if (name === "pull") return pullScenario({ image, ...rate })
+  if (name === "delta" || name === "make") return deltaScenario(name, rate)
   if (name === "push") return pushScenario({ image, ...rate })
   if (name === "load") return loadScenario(image)
   if (name === "start" || name === "stop" || name === "remove") return containerScenario(name)
   throw new Error(`there is no scenario ${name}`)
+}
+
+const deltaScenario = async (
+  name: "delta" | "make",
+  rate: { rate?: number },
+): Promise<Scenario> => {
+  const { v1, v2 } = await demoImages()
+  return name === "make"
+    ? makeScenario({ old: v1, new: v2 })
+    : pullScenario({ image: v2, old: v1, ...rate })
 }
 
 /** So many cuts are checked at once, as far as their scenario lets them. */
@@ -100,7 +117,7 @@ const main = async (): Promise<number> => {
   process.stdout.write(`seed ${seed}\n`)
   const image = await imageNamed(values.image)
   const rate = values.rate === undefined ? {} : { rate: Number(values.rate) * 2 ** 20 }
-  const scenario = scenarioNamed(values.scenario, image, rate)
+  const scenario = await scenarioNamed(values.scenario, image, rate)
   const findings = await powercut(scenario, Number(values.cuts), seed, (finding, index) => {
     const verdict = finding.violations.length === 0 ? "ok" : finding.violations.join("; ")
     const { label, kind, refetched } = finding

@@ -6,6 +6,7 @@ import { startDaemon } from "../bench/engines/engine.ts"
 import { startDistribution } from "../images/distribution.ts"
 import { blobBytes, imageId, type BuiltImage } from "../images/image.ts"
 import { push } from "../images/push.ts"
+import { offerDelta } from "./deltas.ts"
 import { makeDisk, type Cut } from "./disk.ts"
 import { openGate, type Gate } from "./gate.ts"
 import {
@@ -13,6 +14,7 @@ import {
 } from "./scenario.ts"
 import type { Finding, Revived, Scenario, Trials } from "./scenario.ts"
 
+const REPOSITORY = "powercut/image"
 /** At most this much may be fetched again after a cut, over all layers together. */
 const REFETCH_MAX = 16 * 2 ** 20
 
@@ -28,34 +30,47 @@ interface World {
   readonly gate: Gate
   readonly image: BuiltImage
   readonly reference: string
+  /** What is there before, for a delta to be applied to. */
+  readonly old: BuiltImage | null
+  /** Of blobs, to be sent. */
+  readonly bytes: number
 }
 
 /** What is pulled, and how fast the registry sends; slower makes for cuts in mid layer. */
 export interface PullOptions {
   readonly image: BuiltImage
+  /** What the device has already: then a delta is made against it, found and pulled. */
+  readonly old?: BuiltImage
   readonly rate?: number
 }
 
 /** Pulls one image and cuts the power while it goes on: at drawn instants and around commits. */
-export const pullScenario = ({ image, rate }: PullOptions): Scenario =>
+export const pullScenario = ({ image, old, rate }: PullOptions): Scenario =>
   async (rig, dice, count, round) => {
     const stack = new AsyncDisposableStack()
     try {
       const disk = stack.use(await makeDisk(rig.root, diskFor(image)))
       const registry = stack.use(await startDistribution(join(rig.root, `registry-${round}`)))
-      await push(image, registry.host, "powercut/image", "1")
+      await push(image, registry.host, REPOSITORY, "new")
+      if (old !== undefined) await push(old, registry.host, REPOSITORY, "old")
+      const bytes = old === undefined
+        ? blobBytes(image)
+        : await offerDelta(rig, `${registry.host}/${REPOSITORY}`, `pull-${round}`)
       const gate = stack.use(await openGate(registry.host, rate === undefined ? {} : { rate }))
-      const world = { gate, image, reference: `${gate.host}/powercut/image:1` }
+      const repository = `${gate.host}/${REPOSITORY}`
+      const world = { gate, image, reference: `${repository}:new`, old: old ?? null, bytes }
       let acknowledged = false
       let done = false
       const know = (): Known => ({ sent: gate.sent(), acknowledged, done })
       const cutter = new Cutter(disk, dice, count, know)
       const instants = Array.from({ length: Math.ceil(count / 2) }, () => dice.next())
-        .map((share) => share * blobBytes(image))
+        .map((share) => share * bytes)
         .toSorted((one, other) => one - other)
-      using _ = cutter.watchJournal(() => count / (acknowledged ? 60 : 400))
       const dataRoot = dataRootOf(disk.mountPoint)
       const daemon = await startDaemon(rig, balena, { name: `pull-${round}`, dataRoot })
+      if (old !== undefined) await pull(daemon.socket, `${repository}:old`)
+      gate.reset()
+      using _ = cutter.watchJournal(() => count / (acknowledged ? 60 : 400))
       const pulling = pull(daemon.socket, world.reference, () => (acknowledged = true))
         .then(() => (done = true))
       pulling.catch(() => {}) // it is awaited below
@@ -102,7 +117,7 @@ const check = (
     if (draft.kind === "resumed") await continues(revived, world)
     else await pull(revived.daemon.socket, world.reference)
     if (known.acknowledged) {
-      const missing = Math.max(0, blobBytes(world.image) - known.sent)
+      const missing = Math.max(0, world.bytes - known.sent)
       draft.refetched = Math.max(0, world.gate.sent() - missing)
       if (draft.refetched > REFETCH_MAX) violations.push(`${draft.refetched} bytes fetched again`)
     }
@@ -125,12 +140,12 @@ const continues = async ({ daemon }: Revived, { gate, image }: World): Promise<v
 }
 
 /** The right image under the right name, whole, and a container of it runs. */
-const worksNow = async ({ daemon }: Revived, { image, reference }: World): Promise<string[]> => {
+const worksNow = async ({ daemon }: Revived, { image, old, reference }: World): Promise<string[]> => {
   const violations: string[] = []
   const shown = await images(daemon.socket)
   const named = shown.find(({ RepoTags }) => RepoTags?.includes(reference))
   if (named?.Id !== imageId(image)) violations.push(`${reference} names ${named?.Id}`)
-  if (shown.length !== 1) violations.push(`${shown.length} images are shown`)
+  if (shown.length !== (old === null ? 1 : 2)) violations.push(`${shown.length} images are shown`)
   const said = await dockerDone(daemon.socket, [
     "run", "--rm", "--network", "none", reference, "sh", "-c", "echo it runs",
   ])

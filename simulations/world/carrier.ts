@@ -18,7 +18,7 @@ import {
 } from "../../src/layers/carrier.ts"
 import { digestOf } from "../../src/oci/digest.ts"
 import { type Broken, type SimDirectories, Violation } from "./disk.ts"
-import { Fetch } from "./fetch-sim.ts"
+import { chosenFor, Fetch, wholeFor } from "./fetch-sim.ts"
 import type { SimAnswer, SimRegistry } from "./registry-sim.ts"
 import type { Life, Time } from "./time.ts"
 
@@ -89,10 +89,12 @@ export class SimCarrier {
   }
 
   readonly service: Carrier["Service"] = {
-    resolve: ({ repository, reference, named }) =>
+    resolve: ({ repository, reference, bases, named }) =>
       this.#step(() => {
         const resolved = this.#needs.registry.find(repository, reference)
-        return resolved ?? faultOf("notFound", `no ${repository}:${reference}`)
+        if (resolved === undefined) return faultOf("notFound", `no ${repository}:${reference}`)
+        const offers = resolved.offers.filter(({ base }) => bases.includes(base))
+        return { ...resolved, offers }
       }).pipe(Effect.tap(() => this.#step(named))),
     inspect: (path) =>
       this.#step<readonly Archived[]>(() => faultOf("local", `${path}: no such file`)),
@@ -231,8 +233,9 @@ export class SimCarrier {
   }
 
   /** What came damaged is fetched anew, once. The directory is closed a little late. */
-  #fetch(child: Child, job: FetchJob, watch: Watch): Effect.Effect<Fetched, PullFault> {
+  #fetch(child: Child, asked: FetchJob, watch: Watch): Effect.Effect<Fetched, PullFault> {
     const { directories, life, time } = this.#needs
+    const job = chosenFor(asked)
     return Effect.acquireUseRelease(
       Effect.sync(() => directories.open(job.directory, life)),
       () =>
@@ -241,7 +244,8 @@ export class SimCarrier {
           ({ reason }) => reason === "digestMismatch",
           ({ cause }) => {
             watch.retrying(cause, 0)
-            return this.#attempt(child, { ...job, checkpoint: null }, watch)
+            const next = job.whole === null ? job : wholeFor(job, job.whole)
+            return this.#attempt(child, { ...next, checkpoint: null }, watch)
           },
         ),
       () =>
@@ -305,6 +309,9 @@ export class SimCarrier {
           answer = null
           yield* again(`the connection was ${bytes}`)
           continue
+        }
+        if (fetch.lacking !== null) {
+          this.#needs.fail(new Violation(`${fetch.job.job}: its base ${fetch.lacking} is not whole`))
         }
         fetch.take(bytes, answer.isSpoilt)
         if (yield* budget.due(id, bytes)) yield* Effect.orDie(budget.park(id))

@@ -28,6 +28,16 @@ const stateFor = (job: FetchJob, { digest }: RegistrySource): State | null => {
   return blob === digest && diffId === job.diffId && bottom === job.bottom ? state : null
 }
 
+/** A delta that was given up before is not tried once more. */
+export const chosenFor = (job: FetchJob): FetchJob => {
+  if (job.whole === null || job.whole.kind !== "registry") return job
+  return stateFor(job, job.whole) === null ? job : wholeFor(job, job.whole)
+}
+
+/** The layer itself in place of the delta. */
+export const wholeFor = (job: FetchJob, source: FetchJob["source"]): FetchJob =>
+  ({ ...job, source, base: null, whole: null })
+
 /** A layer that is being fetched, in its open directory. */
 export class Fetch implements Member {
   readonly id: number
@@ -81,6 +91,12 @@ export class Fetch implements Member {
   }
   output(): number {
     return this.#offset - this.#kept
+  }
+
+  /** A delta's base, which must stay whole as long as it is read; null: all is well. */
+  get lacking(): string | null {
+    const { base } = this.job
+    return base?.find((directory) => this.#directories.at(directory)?.whole !== true) ?? null
   }
 
   take(bytes: number, isSpoilt: boolean): void {

@@ -1,4 +1,4 @@
-import type { PublishJob, Resolved, Uploaded, UploadJob } from "../../src/layers/carrier.ts"
+import type { PublishJob, Resolved, Source, Uploaded, UploadJob } from "../../src/layers/carrier.ts"
 import { digestOf } from "../../src/oci/digest.ts"
 import { MEDIA } from "../../src/oci/manifest.ts"
 import type { Time } from "./time.ts"
@@ -16,7 +16,11 @@ export interface SimBlob {
   /** Of its files. */
   readonly bytes: number
   readonly entries: number
+  /** It only makes the layer, of a base. */
+  readonly isDelta?: true
 }
+
+type RegistrySource = Extract<Source, { readonly kind: "registry" }>
 
 export interface SimImage {
   readonly reference: string
@@ -42,6 +46,7 @@ export class SimRegistry {
   readonly images: SimImage[] = []
   /** Bytes of blobs, so far. */
   sent = 0
+  readonly #deltas: SimImage[] = []
   readonly #blobs = new Map<string, SimBlob>()
   /** Which blobs each repository has, of this registry and of others: `sim.io/app0`. */
   readonly #repositories = new Map<string, Set<string>>()
@@ -85,6 +90,25 @@ export class SimRegistry {
     return image
   }
 
+  /** Offers a delta beside the image that it makes of another: a tenth of the size. */
+  putDelta({ reference, resolved }: SimImage, base: SimImage): void {
+    const digest = digestOf(`delta ${base.reference} ${reference}`)
+    const layers = resolved.layers.map(({ diffId, source }) => {
+      const blob = this.#blobs.get((source as RegistrySource).digest)!
+      const own = digestOf(`delta ${base.reference} ${diffId}`)
+      const size = Math.ceil(blob.size / 10)
+      this.#blobs.set(own, { ...blob, digest: own, size, isDelta: true })
+      return { diffId, source: { ...source as RegistrySource, digest: own, size } }
+    })
+    const delta = { imageId: digest, base: base.resolved.imageId }
+    this.#deltas.push({ reference, resolved: { ...resolved, digest, layers, delta, offers: [] } })
+    const bytes = layers.reduce((sum, { source }) => sum + source.size, 0)
+    const offer = { digest, base: base.resolved.imageId, bytes }
+    const at = this.images.findIndex((image) => image.reference === reference)
+    const offers = [...this.images[at]!.resolved.offers, offer]
+    this.images[at] = { reference, resolved: { ...this.images[at]!.resolved, offers } }
+  }
+
   #of(repository: string): Set<string> {
     const blobs = this.#repositories.get(repository) ?? new Set()
     this.#repositories.set(repository, blobs)
@@ -105,7 +129,7 @@ export class SimRegistry {
 
   /** The blob that an engine makes of a layer. */
   packed(diffId: string): SimBlob | undefined {
-    const blob = [...this.#blobs.values()].find((one) => one.diffId === diffId)
+    const blob = [...this.#blobs.values()].find((one) => one.diffId === diffId && !one.isDelta)
     return blob && { ...blob, digest: digestOf(`${diffId}, packed here`), size: blob.tarBytes }
   }
 
@@ -132,7 +156,7 @@ export class SimRegistry {
 
   /** What a tag or a digest names; undefined: nothing. */
   find(repository: string, tagOrDigest: string): Resolved | undefined {
-    return this.images.find(({ reference, resolved }) =>
+    return [...this.images, ...this.#deltas].find(({ reference, resolved }) =>
       reference === `${HOST}/${repository}:${tagOrDigest}` ||
       (reference.startsWith(`${HOST}/${repository}:`) && resolved.digest === tagOrDigest)
     )?.resolved
@@ -204,6 +228,10 @@ export const smallRegistry = (time: Time): SimRegistry => {
     const depth = time.between(1, 5)
     const mine = Array.from({ length: depth }, (_, at) => layers[(number + at) % LAYERS]!)
     registry.put(`app${number}`, "latest", mine)
+  }
+  for (let number = 0; number < IMAGES; number += 2) {
+    const base = (number + time.between(1, IMAGES)) % IMAGES
+    registry.putDelta(registry.images[number]!, registry.images[base]!)
   }
   return registry
 }
