@@ -2,6 +2,8 @@ import { basename, dirname } from "node:path/posix"
 import * as Effect from "effect/Effect"
 import { Anchors } from "../delta/anchors.ts"
 import { Encoder } from "../delta/encoder.ts"
+import { encodeDelta } from "../delta/own/encode.ts"
+import { scanBase } from "../delta/own/scan.ts"
 import { EMPTY_LAYER, wrapperHead, wrapperTail } from "../delta/wrapper.ts"
 import { Sha256 } from "../kernel/digest.ts"
 import { close, makeAt, openAt, openRoot, readAt, sizeOf, writeAt } from "../kernel/files.ts"
@@ -35,21 +37,54 @@ export const encodeLayers = (
     const directory = yield* opened(() => openDirectory(job.directory))
     const base = yield* opened(() => new BaseImage(job.base))
     const common = commonLayers(base.diffIds, job.targets.map(({ diffId }) => diffId))
-    const index = common === job.targets.length ? null : yield* fingerprint(base, watch)
+    const encode = common === job.targets.length ? null : yield* encoderOf(job.format, base, watch)
     const made: EncodedLayer[] = []
     for (const [n, target] of job.targets.entries()) {
       const tell = throttled((current, total) => watch.progress(n + 1, current, total))
-      const layer = n < common || index === null
-        ? null
-        : yield* opened(() => LayerTar.open(target.directory))
+      const layer = n < common ? null : yield* opened(() => LayerTar.open(target.directory))
       const file = yield* opened(() => new DeltaFile(directory.fd, `${job.directory}/${n}.tar`))
-      if (layer !== null && index !== null) yield* encodeLayer(layer, index, file, tell)
+      if (layer !== null && encode !== null) yield* encode(layer, file, tell)
       else yield* encoding(() => file.append(EMPTY_LAYER, 0, EMPTY_LAYER.length))
       made.push(yield* encoding(() => file.finish(layer !== null)))
       watch.progress(n + 1, layer?.size ?? 0, layer?.size ?? 0)
     }
     return made
   }))
+
+type Tell = (current: number, total: number) => Effect.Effect<void>
+
+/** Tells a layer by a base that has been read. */
+type Encode = (layer: LayerTar, file: DeltaFile, tell: Tell) => Effect.Effect<void, PullFault>
+
+const encoderOf = (
+  format: EncodeJob["format"],
+  base: BaseImage,
+  watch: EncodeWatch,
+): Effect.Effect<Encode, PullFault> =>
+  format === "framed"
+    ? framed(base, watch)
+    : Effect.map(fingerprint(base, watch), (index): Encode => (layer, file, tell) =>
+      encodeLayer(layer, index, file, tell))
+
+const framed = (base: BaseImage, watch: EncodeWatch): Effect.Effect<Encode, PullFault> =>
+  Effect.gen(function*() {
+    watch.progress(0, 0, base.size)
+    const scan = yield* promised(() => scanBase(base))
+    watch.progress(0, base.size, base.size)
+    return (layer, file, tell) =>
+      Effect.andThen(
+        tell(0, layer.size),
+        promised(async (signal) => {
+          for await (const frame of encodeDelta(scan, layer)) {
+            signal.throwIfAborted()
+            file.append(frame, 0, frame.length)
+          }
+        }),
+      )
+  })
+
+const promised = <A>(work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, PullFault> =>
+  Effect.tryPromise({ try: work, catch: (error) => faultOf(error, "the delta") })
 
 const openDirectory = (path: string) => {
   const parent = openRoot(dirname(path))

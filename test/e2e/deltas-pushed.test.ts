@@ -1,9 +1,11 @@
 import { join } from "node:path"
+import { gunzipSync } from "node:zlib"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { outcome } from "../../simulations/images/command.ts"
 import { type Distribution, startDistribution } from "../../simulations/images/distribution.ts"
-import { putImage } from "../../simulations/world/image-maker.ts"
+import { type MadeImage, putImage } from "../../simulations/world/image-maker.ts"
 import { EmbeddedRegistry } from "../../simulations/world/registry.ts"
+import { MEDIA } from "../../src/oci/manifest.ts"
 import { BALENA, type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
 import { belongings, expectIntact } from "./intact.ts"
 import { errorIn, pull, UPDATE, USES_DELTA } from "./pulling.ts"
@@ -44,6 +46,16 @@ describe.skipIf(whyNoEngine() !== null)("deltas on Debian's docker-registry", ()
     await corner[Symbol.asyncDispose]()
   })
 
+  /** In which format the last layer of a delta in the registry is, by its first bytes. */
+  const formatAt = async (digest: string): Promise<string> => {
+    const headers = { accept: MEDIA.ociManifest }
+    const at = (path: string) => fetch(`http://${registry.host}/v2/app/${path}`, { headers })
+    const { layers } = await (await at(`manifests/${digest}`)).json() as MadeImage
+    const blob = Buffer.from(await (await at(`blobs/${layers.at(-1)!.digest}`)).arrayBuffer())
+    const tar = blob[0] === 0x1f ? gunzipSync(blob) : blob
+    return tar.toString("latin1", 512, 518) === "BEDELT" ? "framed" : "rsync"
+  }
+
   test("cannot be attached to what is not there", async () => {
     const said = await balena("image", "delta", "--push", name(1), name(2))
     expect(said.code).toBe(1)
@@ -58,6 +70,7 @@ describe.skipIf(whyNoEngine() !== null)("deltas on Debian's docker-registry", ()
     )
     expect(said.stderr).toBe("")
     expect(said.stdout).toContain("Created delta: sha256:")
+    expect(await formatAt(/^digest: (sha256:[0-9a-f]{64})/m.exec(said.stdout)![1]!)).toBe(format)
     expect(said.stdout).toMatch(/^digest: sha256:[0-9a-f]{64} size: \d+$/m)
     await expectIntact(corner, before)
 
