@@ -78,7 +78,7 @@ export const uploadContract = (name: string, makeWorld: () => Promise<UploadWorl
         }))
 
     test("a layer that is nowhere is made anew, the same each time", async () => {
-      const there = await fetched(2 * MIB)
+      const there = await fetched(MIB)
       const seen: (readonly [number, number])[] = []
       const first = await upload(jobOf(there, "one"), seen)
       expect(first).toMatchObject({ how: "pushed", from: null, mediaType: MEDIA.dockerLayerGzip })
@@ -102,7 +102,7 @@ export const uploadContract = (name: string, makeWorld: () => Promise<UploadWorl
     })
 
     test("interrupted, it holds nothing of the layer any more", async () => {
-      const there = await fetched(24 * MIB)
+      const there = await fetched(8 * MIB)
       await run((carrier) =>
         Effect.gen(function*() {
           let read = 0

@@ -122,6 +122,23 @@ describe.skipIf(whyNoEngine() !== null)("pushes to Debian's docker-registry", ()
     await dockerDone(theirs.socket, ["image", "prune", "-a", "-f"])
   })
 
+  const HOW = ["gzip", "zstd", "none"] as const
+  test.each(HOW)("what was pulled goes back as it was: %s", async (how) => {
+    const image = await busyboxImage(how)
+    const own = await corner.start({ name: `same-${how}` })
+    const { host } = registry
+    const digest = await pushBuilt(image, host, `same-${how}`, "1")
+    await own.done(["pull", `${host}/same-${how}:1`])
+    await own.done(["tag", `${host}/same-${how}:1`, `${host}/same-${how}-too:1`])
+    for (const name of [`same-${how}`, `same-${how}-too`]) {
+      const heard = await push(own.place.socket, `${host}/${name}`, "1")
+      expect(errorIn(heard)).toBeNull()
+      expect(digestIn(heard)).toBe(digest)
+      expect(statusesOf(heard)).not.toContain("Pushing")
+    }
+    expect(await own.stop()).toBe(0)
+  })
+
   test("again is not sent again; every tag goes, and to a sister by a mount", async () => {
     const { host } = registry
     await heavy(`${host}/many:a`, 5)
@@ -242,6 +259,8 @@ describe.skipIf(whyNoEngine() !== null)("pushes to Debian's docker-registry", ()
     await pushing
     engine = await corner.start({ name: "pushes" })
     while (leftovers().length > 0) await sleep(100)
+    const manifest = await fetch(`http://${registry.host}/v2/killed/manifests/1`)
+    expect(manifest.status).toBe(404)
     expect(await verifyImages(engine.place.socket)).toContain(imageId(image))
     link.slow(Infinity)
     expect(statusesOf(await send(`${link.host}/killed`, "1"))).toContain("Pushed")

@@ -11,6 +11,7 @@ import { StoreBody } from "../../src/store/store.ts"
 
 const IMAGE = `sha256:${"a".repeat(64)}`
 const LAYER: Address = `layer/sha256:${"b".repeat(64)}`
+const PUSH: Address = "push/1-docker.io/library/app:latest"
 const PULL: Address = "image/docker.io/library/app:latest"
 const CONTAINER: Address = "container/c"
 
@@ -117,6 +118,17 @@ test("a pull is given up, and its leases with it", () =>
       store.layers.lease(LAYER, PULL)
     })
     expect(stateOf(PULL)).toBeUndefined()
+    expect(store.layers.leases()).toEqual([])
+    expect(store.journal.machines()).toEqual([])
+  })))
+
+test("a push is given up, and its leases with it", () =>
+  run(Effect.gen(function*() {
+    const { stateOf, store } = yield* wake([PUSH], {}, (store) => {
+      store.layers.stage(LAYER)
+      store.layers.lease(LAYER, PUSH)
+    })
+    expect(stateOf(PUSH)).toBeUndefined()
     expect(store.layers.leases()).toEqual([])
     expect(store.journal.machines()).toEqual([])
   })))

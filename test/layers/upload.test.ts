@@ -59,7 +59,7 @@ describe("a layer that is sent", () => {
   const refused = (job: UploadJob) => run((carrier) => Effect.flip(carrier.upload(job, watch)))
 
   test("is the tar that it came as, in gzip", async () => {
-    const job = await fetched(6 * MIB)
+    const job = await fetched(5 * MIB)
     const { digest, size } = await upload(job)
     const blob = await run(() => Effect.promise(async () => {
       const answer = await fetch(`http://${world.registry.host}/v2/pushed/blobs/${digest}`)
@@ -71,7 +71,7 @@ describe("a layer that is sent", () => {
   })
 
   test("goes on where the connection broke, byte for byte", async () => {
-    const job = await fetched(10 * MIB)
+    const job = await fetched(6 * MIB)
     const whole = await upload(job)
     const before = world.registry.uploads.received
     world.registry.inject({

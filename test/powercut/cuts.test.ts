@@ -7,6 +7,7 @@ import { makeScenario } from "../../simulations/powercut/deltas.ts"
 import { loadScenario } from "../../simulations/powercut/load.ts"
 import { powercut } from "../../simulations/powercut/main.ts"
 import { pullScenario } from "../../simulations/powercut/pull.ts"
+import { pushScenario } from "../../simulations/powercut/push.ts"
 import type { Finding, Scenario } from "../../simulations/powercut/scenario.ts"
 import { whyNoEngine } from "../e2e/engine.ts"
 
@@ -51,6 +52,11 @@ describe.skipIf(whyNoEngine() !== null)("after a power cut", () => {
   })
   test("a load is there, or can be done again", async () => {
     await cutShort(loadScenario(image), 3)
+  })
+  test("a push has left nothing, and goes again", async () => {
+    const busybox = await busyboxImage()
+    const findings = await cutShort(pushScenario({ image: busybox, rate: 2 ** 20 }), 4)
+    expect(findings.map(({ kind }) => kind)).toContain("in the midst")
   })
   test.each(["start", "stop", "remove"] as const)("a container's %s holds", async (about) => {
     await cutShort(containerScenario(about), 3)

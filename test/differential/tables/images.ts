@@ -153,6 +153,30 @@ export const images: readonly Row[] = [
       "body.errorDetail": "the same",
     },
   }),
+  row("push what is not here", `
+    push nothing
+    push -a nothing
+    tag bb mine:1
+    push mine:2
+    rmi mine:1
+  `, {
+    differs: {
+      stdout: "Docker's API says 404; dockerd says it behind a first line of its stream",
+      stderr: "the same: its command line then shows that it is the daemon's answer",
+    },
+  }),
+  row("push to where nobody is", `
+    tag bb 127.0.0.1:1/mine:a
+    tag bb 127.0.0.1:1/mine:b
+    push 127.0.0.1:1/mine:a
+    push -q 127.0.0.1:1/mine:a
+    push -a 127.0.0.1:1/mine
+    rmi 127.0.0.1:1/mine:a 127.0.0.1:1/mine:b
+  `),
+  row("push wrongly", `
+    push Mine
+    push bb@sha256:0000000000000000000000000000000000000000000000000000000000000000
+  `),
   row("prune", `
     image prune -f
     image prune -f --filter label=x
