@@ -26,8 +26,11 @@ export interface Audit {
   readonly unfinished: readonly string[]
 }
 
-/** Copies the database with its log, as a power cut left them, and opens the copy. */
-const openCopy = (dataRoot: string, scratch: string): Database.Database | null => {
+/**
+ * Copies the database with its log, as a power cut left them, and opens the copy (`scratch` is a
+ * directory for it); null where there is none yet.
+ */
+export const openCopy = (dataRoot: string, scratch: string): Database.Database | null => {
   if (!existsSync(join(dataRoot, "engine.db"))) return null
   rmSync(scratch, { recursive: true, force: true })
   mkdirSync(scratch, { recursive: true })

@@ -140,7 +140,10 @@ const continues = async ({ daemon }: Revived, { gate, image }: World): Promise<v
 }
 
 /** The right image under the right name, whole, and a container of it runs. */
-const worksNow = async ({ daemon }: Revived, { image, old, reference }: World): Promise<string[]> => {
+const worksNow = async (
+  { daemon }: Revived,
+  { image, old, reference }: World,
+): Promise<string[]> => {
   const violations: string[] = []
   const shown = await images(daemon.socket)
   const named = shown.find(({ RepoTags }) => RepoTags?.includes(reference))

@@ -311,7 +311,8 @@ export class SimCarrier {
           continue
         }
         if (fetch.lacking !== null) {
-          this.#needs.fail(new Violation(`${fetch.job.job}: its base ${fetch.lacking} is not whole`))
+          const { job } = fetch.job
+          this.#needs.fail(new Violation(`${job}: its base ${fetch.lacking} is not whole`))
         }
         fetch.take(bytes, answer.isSpoilt)
         if (yield* budget.due(id, bytes)) yield* Effect.orDie(budget.park(id))

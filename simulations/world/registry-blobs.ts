@@ -22,7 +22,9 @@ export const written = (response: ServerResponse, piece: Uint8Array): Promise<bo
     })
   })
 
-export async function* piecesOf(blob: Blob, start: number, size: number): AsyncIterable<Uint8Array> {
+export async function* piecesOf(
+  blob: Blob, start: number, size: number,
+): AsyncIterable<Uint8Array> {
   if (blob.bytes !== null) yield blob.bytes.subarray(start, size)
   else if (start < size) {
     yield* createReadStream(blob.path!, { start, end: size - 1, highWaterMark: PIECE_BYTES })

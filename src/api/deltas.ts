@@ -100,7 +100,7 @@ const tagOf = (text: string): Result.Result<Reference | null, ApiFault> => {
   )
 }
 
-/** What is asked for: what balenaEngine knows, and `format`, `push` and several `src` of our own. */
+/** What is asked for; `format`, `push` and several `src` are ours. */
 const wantedIn = ({ query, request }: Call): Result.Result<WantedDeltas, ApiFault> =>
   Result.gen(function*() {
     const [sources, target] = [query.getAll("src"), query.get("dest") ?? ""]
@@ -117,7 +117,8 @@ const wantedIn = ({ query, request }: Call): Result.Result<WantedDeltas, ApiFaul
     if (format === undefined) {
       return yield* Result.fail(invalid(`format is one of ${DELTA_FORMATS.join(", ")}`))
     }
-    const push = isPushed ? { credentials: credentialsIn(request.headers["x-registry-auth"]) } : null
+    const credentials = credentialsIn(request.headers["x-registry-auth"])
+    const push = isPushed ? { credentials } : null
     return { sources, target, tag, format, push }
   })
 

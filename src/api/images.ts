@@ -144,8 +144,10 @@ const remove = ({ params, query }: Call) =>
     Effect.catchTags({
       ImageNameFault: (fault) => Effect.fail(named(fault)),
       ImageInUse: ({ cause }) => Effect.fail(ApiFault.of("conflict", cause)),
-      RequestFault: ({ about }) =>
-        Effect.fail(ApiFault.of("conflict", `conflict: the image is being used by ${about}`)),
+      RequestFault: (fault) =>
+        Effect.fail(fault.reason === "inUse"
+          ? ApiFault.of("conflict", `conflict: the image is being used by ${fault.about}`)
+          : asFault(fault)),
     }),
   )
 

@@ -1,6 +1,5 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type { Address } from "../../machines/words.ts"
 import { withStoppedRoot } from "../kernel/stopped-root.ts"
 import { PullFault } from "../layers/carrier.ts"
 import { Database } from "../store/database.ts"
@@ -8,9 +7,9 @@ import { StoreBody } from "../store/store.ts"
 import { pathsOf } from "./paths.ts"
 
 /** A layer of a base image: the address of our own, or a directory of the delta store's. */
-export type BaseLayer = Address | `/${string}`
+export type BaseLayer = string
 
-export const isDirectory = (layer: BaseLayer): layer is `/${string}` => layer.startsWith("/")
+export const isDirectory = (layer: BaseLayer): boolean => layer.startsWith("/")
 
 /** Where the base images of deltas are: this store, and a second one that is only read. */
 export class Bases extends Context.Service<Bases, {
@@ -52,7 +51,7 @@ const layersIn = (store: StoreBody, root: string, imageId: string): readonly Bas
   store.images.get(imageId) === undefined
     ? null
     : store.images.layers(imageId).map((layer) =>
-      pathsOf(root, "").layer(store.layers.get(layer)!.id) as `/${string}`
+      pathsOf(root, "").layer(store.layers.get(layer)!.id)
     )
 
 /** Looks into the delta store; null: there is none. */

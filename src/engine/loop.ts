@@ -309,11 +309,12 @@ export class LoopBody {
   }
 
   /**
-   * No room for rows. The ballast goes first; without it requests get the error, and all else waits
-   * in its order and is tried again.
+   * No room for rows. The ballast goes first, though never for a farewell: the next start may need
+   * it. Without it requests get the error, and all else waits in its order and is tried again.
    */
   #starve(inputs: Input[], error: unknown): void {
-    if (this.#ballast.give()) {
+    const isLast = inputs.every((one) => one.kind === "request" && one.event.type === "drain")
+    if (!isLast && this.#ballast.give()) {
       this.#run(Effect.logWarning("the disk of the data root is full: its ballast is given up"))
       this.#queue.unshift(...inputs)
       return this.#schedule(Effect.yieldNow)

@@ -2,6 +2,7 @@ import { DeltaError } from "../delta/base.ts"
 import { UnknownCompression, DecompressError } from "./decompressor.ts"
 import { PullFault } from "./carrier.ts"
 import { LayerDamaged } from "./damage.ts"
+import { ADVICE } from "./space.ts"
 import { TarError } from "./tar-header.ts"
 
 /** An archive that tries to reach what is outside of its root. */
@@ -38,7 +39,10 @@ export const faultOf = (error: unknown, during: string): PullFault => {
   const code = error instanceof Error && "code" in error && typeof error.code === "string"
     ? error.code : ""
   const cause = `${during}: ${error instanceof Error ? error.message : String(error)}`
-  if (NO_SPACE.has(code)) return new PullFault({ reason: "noSpace", cause })
+  if (NO_SPACE.has(code)) {
+    const words = `${during}: no space left on device; ${ADVICE}`
+    return new PullFault({ reason: "noSpace", cause: words })
+  }
   if (CONTRADICTION.has(code)) return damaged(cause)
   return new PullFault({ reason: "local", cause })
 }

@@ -3,7 +3,8 @@ import type { FreeSpace } from "../kernel/flush.ts"
 const RESERVE_BYTES = 32 << 20
 const RESERVE_SHARE = 0.02
 
-const ADVICE = "remove images or containers that are not needed"
+/** What a person can do about a full disk. */
+export const ADVICE = "remove images or containers that are not needed"
 
 const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`
 

@@ -23,9 +23,12 @@ const DISK = /^SQLITE_(FULL|IOERR|CORRUPT|NOTADB|CANTOPEN|READONLY|NOMEM|PROTOCO
 /** Is it the disk's fault or the machine's, and not that of whoever's rows these are? */
 export const isDiskFault = (error: unknown): boolean => DISK.test(codeOf(error))
 
+/** Of these it is for sure that the disk is full; what else may not be written has many reasons. */
+const FULL = ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"]
+
 /** What SQLite says, in the kernel's words where those are better known. */
 export const wordsOf = (error: unknown): string =>
-  codeOf(error) === "SQLITE_FULL" ? "no space left on device" : (error as Error).message
+  FULL.includes(codeOf(error)) ? "no space left on device" : (error as Error).message
 
 /**
  * One SQLite connection with its prepared statements. In WAL mode with `synchronous=NORMAL` a

@@ -40,7 +40,8 @@ describe("a layer that is sent", () => {
     const { access } = world
     await run((carrier) =>
       carrier.fetch({
-        job: "layer/x", diffId, bottom: true, directory, source, access, base: null, whole: null, checkpoint: null,
+        job: "layer/x", diffId, bottom: true, directory, source, access, base: null, whole: null,
+        checkpoint: null,
       }, {
         progress: () => {},
         retrying: () => {},

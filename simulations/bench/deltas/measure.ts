@@ -8,7 +8,8 @@ import { peakAnonymous, processorMs } from "../gauges.ts"
 import { startWarm, warmRegistry } from "../pull.ts"
 import type { Sitting } from "../sitting.ts"
 import {
-  blobsOf, forget, FORMATS, makeDelta, newReference, offer, oldReference, referenceOf, repositoryOf, shipDelta,
+  blobsOf, forget, FORMATS, makeDelta, newReference, offer, oldReference, referenceOf, repositoryOf,
+  shipDelta,
   WAYS,
   type Format, type Offered, type Way,
 } from "./formats.ts"
@@ -20,7 +21,7 @@ const PATIENCE_MS = 300_000
 
 /** Which quantities there are of a case, and of each way. */
 export const QUANTITIES = [
-  "bytes", "makeS", "makeCpuS", "makeMb", "pullS", "pullCpuS", "pullMb", "tightMakeS", "tightPullS",
+  "bytes", "makeS", "makeCpuS", "makeMb", "pullS", "pullCpuS", "pullMb", "tightPullS",
 ] as const
 export type Quantity = (typeof QUANTITIES)[number]
 
@@ -86,7 +87,7 @@ interface Bench {
   readonly run: number
 }
 
-/** Makes deltas where both images are, without a limit of memory and with one. */
+/** Makes deltas where both images are. */
 const makeAll = async (bench: Bench): Promise<void> => {
   const { sitting, engine, offered, run } = bench
   await using volume = await sitting.volume(engine)
@@ -100,10 +101,6 @@ const makeAll = async (bench: Bench): Promise<void> => {
       const bytes = blobs.reduce((sum, { size }) => sum + size, 0)
       return { bytes, makeS: s, makeCpuS: cpuS, makeMb: mb }
     })
-    await noted(bench, format, ["tightMakeS"], async () => {
-      const { s } = await make(bench, dataRoot, format, LIMIT)
-      return { tightMakeS: s }
-    })
   }
 }
 
@@ -111,12 +108,10 @@ const make = async (
   { sitting, engine, offered }: Bench,
   dataRoot: string,
   format: Format,
-  limit?: number,
 ): Promise<Taken> => {
-  const options = limit === undefined ? {} : { limit, signal: AbortSignal.timeout(PATIENCE_MS) }
-  await using daemon = await startWarm(sitting, engine, dataRoot, options)
+  await using daemon = await startWarm(sitting, engine, dataRoot, {})
   const { socket } = daemon
-  const found = await taken(daemon, () => makeDelta(socket, offered, format, options.signal))
+  const found = await taken(daemon, () => makeDelta(socket, offered, format))
   await shipDelta(socket, offered, format)
   await daemon.stop()
   return found

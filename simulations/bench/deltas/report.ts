@@ -37,7 +37,7 @@ const smaller = (ledger: Ledger, name: CaseName) => (way: Way): string => {
   return shown(bytesOf("layers") / bytesOf(way))
 }
 
-/** A case's lines: bytes, making, pulling, both in little memory. */
+/** A case's lines: bytes, making, pulling, pulling in little memory. */
 const linesOf = (ledger: Ledger, name: CaseName): readonly (readonly string[])[] => {
   const { layerBytes, deltaBytes, make, pullDelta, pullLayers } = BALENA_ENGINE[name]
   const line = (
@@ -62,7 +62,6 @@ const linesOf = (ledger: Ledger, name: CaseName): readonly (readonly string[])[]
     line("pulled in", "s", "pullS", [pullLayers.s, pullDelta.s]),
     line("processor time of it", "s", "pullCpuS", [pullLayers.cpuS, pullDelta.cpuS]),
     line("memory at its peak", "MB", "pullMb", [pullLayers.mb, pullDelta.mb]),
-    line("made in 128 MiB in", "s", "tightMakeS"),
     line("pulled in 128 MiB in", "s", "tightPullS"),
   ].map((found) => [...found, ...HEAD.slice(found.length).map(() => "")])
 }

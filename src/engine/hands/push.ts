@@ -5,7 +5,9 @@ import { digestOf } from "../../oci/digest.ts"
 import { parseImageConfig } from "../../oci/image-config.ts"
 import type { Laid } from "../../../machines/push.ts"
 import type { Address } from "../../../machines/words.ts"
-import { type Access, Carrier, type KnownBlob, type PullFault, type Uploaded } from "../../layers/carrier.ts"
+import {
+  type Access, Carrier, type KnownBlob, type PullFault, type Uploaded,
+} from "../../layers/carrier.ts"
 import { attachedManifest, type Attachment, pushedManifest } from "../../oci/pushed.ts"
 import { parseReference, type Reference, repositoryOf } from "../../oci/reference.ts"
 import type { Staged } from "../../store/images.ts"

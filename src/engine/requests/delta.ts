@@ -140,7 +140,8 @@ const makeDelta = (wanted: WantedDelta, tell: (news: DeltaNews) => void) =>
     yield* Effect.addFinalizer(() => directories.discard(spoolOf(paths, address)))
     yield* watchDelta(address, layers.length, tell)
     tell({ kind: "begun", source: wanted.source, layers: rows.map((row) => row.diff_id) })
-    const terms = { base: store.images.layers(source.imageId), target: layers, format: wanted.format }
+    const base = store.images.layers(source.imageId)
+    const terms = { base, target: layers, format: wanted.format }
     const made = yield* Effect.onInterrupt(
       loop.ask(address, { type: "make", terms }, outcomeOf),
       () => Effect.ignore(loop.ask(address, { type: "cancel" }, () => true)),
