@@ -6,7 +6,7 @@ export const BLOCK_BYTES = 32
 
 /**
  * Which blocks are looked at is decided by their own bytes, so that the same ones are in base and
- * target however they are shifted: those where the top bits of a rolling sum are zero, one in 16 or
+ * target however they are shifted: those where the top bits of a rolling sum are zero, one in 8 or
  * fewer. To look up every block of the target instead takes a wait for memory each byte: measured,
  * 10 MB/s where nothing is found. The sum is shifted left for each byte: after 32 it is forgotten.
  */
@@ -58,8 +58,10 @@ export interface Plan {
 
 /** A slot is two words: a position and one, its lower part; its upper part and a check. */
 const SLOT_BYTES = 8
-/** One block in 32 makes deltas 2 % larger, of programs 1 %. */
-const RARITY = 4
+/** One block in 16 makes deltas of text 1 % larger, of programs 2 %, and halves memory and time. */
+const RARITY = 3
+/** So much of the memory may be the table. */
+const TABLE_SHARE = 0.6
 const SLOT_BITS_MAX = 28
 /**
  * Blocks are gathered, and their slots touched before they are needed, so that memory is waited for
@@ -70,16 +72,16 @@ const BATCH = 1024
 const AHEAD = 16
 
 /**
- * Divides `memoryBytes` for a base: at most half of it for the table, which has room for a third
- * more blocks than are to be expected, the rest for windows. If one block in 16 is too many, it is
- * one in 32, and so on.
+ * Divides `memoryBytes` for a base: so much of it for the table, which has room for a third more
+ * blocks than are to be expected, the rest for windows. If one block in 8 is too many, it is one in
+ * 16, and so on.
  */
 export function planOf(baseSize: number, memoryBytes: number): Plan {
   for (let rarity = RARITY;; rarity++) {
     const blocks = baseSize / 2 ** rarity
     const slotBits = Math.max(10, Math.ceil(Math.log2(blocks * 4 / 3 + 1)))
     const tableBytes = SLOT_BYTES * 2 ** slotBits
-    if (slotBits <= SLOT_BITS_MAX && tableBytes <= memoryBytes / 2 || slotBits === 10) {
+    if (slotBits <= SLOT_BITS_MAX && tableBytes <= memoryBytes * TABLE_SHARE || slotBits === 10) {
       return { rarity, slotBits, windowBytes: memoryBytes - tableBytes }
     }
   }

@@ -15,7 +15,7 @@ import { faultOf } from "./faults.ts"
 import { LayerTar } from "./rebuild.ts"
 
 /** For the base's index and its windows: with the rest of the process, less than 1 GiB. */
-const MEMORY_BYTES = 768 << 20
+const MEMORY_BYTES = 900 << 20
 const PROGRESS_MS = 100
 const CHUNK_BYTES = 1 << 20
 
