@@ -5,9 +5,10 @@ import {
 } from "./format.ts"
 import type { Base } from "./format.ts"
 import { carryOut, Workspace } from "./frame.ts"
+import { padded } from "./group.ts"
 import { plan, poolBytes, tarBytes } from "./plan.ts"
 import type { Item } from "./plan.ts"
-import { Ranges } from "./references.ts"
+import { Ranges } from "./ranges.ts"
 import { listing } from "./scan.ts"
 import type { BaseScan } from "./scan.ts"
 import { written } from "./written.ts"
@@ -89,11 +90,14 @@ const halves = (items: readonly Item[]): readonly [readonly Item[], readonly Ite
     return [items.slice(0, middle), items.slice(middle)]
   }
   if (only === undefined || only.length < 2) throw new Error("delta: a frame that cannot be split")
-  const half = only.length >> 1
-  const rest = {
-    ...only, headers: null, start: only.start + half, length: only.length - half,
-    position: only.position + half,
+  const { headers, start, length, position } = only
+  if (headers !== null) {
+    const padding = padded(length) - length
+    return [[{ ...only, source: "runs" }], [
+      { ...only, headers: null },
+      { ...only, headers: null, source: "zeros", start: start + length, length: padding }]]
   }
-  if (only.headers === null) return [[{ ...only, length: half }], [rest]]
-  throw new Error("delta: an entry that cannot be split")
+  const half = length >> 1
+  const rest = { ...only, start: start + half, length: length - half, position: position + half }
+  return [[{ ...only, length: half }], [rest]]
 }

@@ -8,6 +8,15 @@ export interface Base {
   read(position: number, buffer: Buffer): number
 }
 
+/** A copy of bytes that are there. */
+export const bytesOf = (
+  base: Base, { position, length }: { readonly position: number, readonly length: number },
+): Buffer => {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  if (base.read(position, bytes) !== length) throw new Error(`delta: nothing to read at ${position}`)
+  return bytes
+}
+
 /**
  * A delta that cannot be applied. `what` is to blame: the delta's own bytes, or the base, which is
  * not, or no longer, the one the delta was made for.

@@ -1,7 +1,6 @@
 import { crc32 } from "node:zlib"
 import { BaseReader } from "./base.ts"
 import { contentOf, EntryReader } from "./entries.ts"
-import type { Template } from "./entries.ts"
 import {
   broken, DeltaError, DICTIONARY_BYTES, ENTRY, RUN, SOURCES,
 } from "./format.ts"
@@ -100,6 +99,9 @@ class Run {
   readonly #out: Output
   /** Where the copy before ended. */
   #copied = 0
+  readonly #dictionary: Buffer
+  /** Where in it the addition before ended. */
+  #added = 0
 
   constructor(body: Buffer, base: BaseReader, out: Output, workspace: Workspace) {
     const parts = partsOf(body)
@@ -108,6 +110,7 @@ class Run {
     this.#columns = columnsOf(unpack(parts.columns))
     this.#entries = new EntryReader(this.#columns, base)
     const dictionary = gather(this.#columns.dictionary, base, workspace)
+    this.#dictionary = dictionary
     this.#pools = {
       pool: new Pool(parts.pool, (packed) => unpack(packed, dictionary)),
       fresh: new Pool(parts.fresh, (packed) => unpack(packed)),
@@ -120,7 +123,7 @@ class Run {
     while (items.left > 0) {
       const item = items.byte()
       if ((item & RUN) === 0) this.#entry(item)
-      else this.#source(SOURCES[item >> 1], lengths.number(), null)
+      else this.#source(SOURCES[item >> 1], lengths.number())
     }
     const unread = Object.values(this.#columns).some(({ left }) => left > 0)
     const undrawn = Object.values(this.#pools).some(({ isUsedUp }) => !isUsedUp)
@@ -133,21 +136,18 @@ class Run {
     const told = (item & ENTRY.content) !== 0
     const source = told ? SOURCES[this.#columns.sources.byte()] : undefined
     if (source === "runs") return
-    if (told) this.#source(source, length, template)
+    if (told) this.#source(source, length)
     else if (length !== template.group.content) throw broken("content of another length")
     else this.#copy(contentOf(template), length)
     this.#zeros(padded(length) - length)
   }
 
-  #source(source: Source | undefined, length: number, template: Template | null): void {
+  #source(source: Source | undefined, length: number): void {
     switch (source) {
       case "zeros": return this.#zeros(length)
       case "copy": return this.#copy(this.#position(length), length)
       case "pool": case "fresh": return this.#out.write(this.#pools[source].take(length))
-      case "add": {
-        const position = template === null ? this.#position(length) : contentOf(template)
-        return this.#add(position, length)
-      }
+      case "add": return this.#add(length)
       case "runs": case undefined: throw broken("a source that is not known")
     }
   }
@@ -171,21 +171,24 @@ class Run {
     }
   }
 
-  #add(position: number, length: number): void {
-    for (let at = 0; at < length;) {
-      const room = this.#out.room(length - at)
-      this.#base.fill(position + at, room)
+  /** To bytes of the dictionary, told by their distance from the end of those before. */
+  #add(length: number): void {
+    let place = this.#added + this.#columns.positions.signed()
+    this.#added = place + length
+    if (place < 0 || this.#added > this.#dictionary.length) throw broken("an addition to nothing")
+    const old = this.#dictionary
+    for (let left = length; left > 0;) {
+      const room = this.#out.room(left)
       const added = this.#pools.add.take(room.length)
-      for (let n = 0; n < room.length; n++) room[n] = room[n]! + added[n]!
-      at += room.length
+      for (let n = 0; n < room.length; n++) room[n] = added[n]! + old[place++]!
+      left -= room.length
     }
   }
 }
 
 /**
- * The ranges of the base that a pool refers to, end to end: distance from the end of the one before
- * in blocks of 512 bytes, or 1 more and in bytes; then the length, 0 for that of the content whose
- * headers end there.
+ * The ranges of the base that a pool refers to, end to end; each is told by its distance from the
+ * end of the one before and its length.
  */
 const gather = (column: Reader, base: BaseReader, workspace: Workspace): Buffer => {
   const ranges: { readonly position: number, readonly length: number }[] = []

@@ -5,7 +5,7 @@ import { padded } from "./group.ts"
 import { closest, nameOf } from "./scan.ts"
 import type { BaseScan, Entry, Listing } from "./scan.ts"
 import { References } from "./references.ts"
-import type { Range } from "./references.ts"
+import type { Range } from "./exact.ts"
 
 /** A part of a target's tar, and how it is told. */
 export interface Item {
@@ -31,8 +31,14 @@ export const tarBytes = ({ headers, source, length }: Item): number => {
 export const poolBytes = ({ source, length }: Item): number =>
   source === "pool" || source === "fresh" || source === "add" ? length : 0
 
-/** Longest run that is one item. */
-const RUN_BYTES = 4 << 20
+/** Longer contents are told in pieces. */
+const WHOLE_BYTES = 4 << 20
+
+/** An old entry by whose headers a new one's are told; is it what that one was before? */
+interface Found {
+  readonly template: number
+  readonly own: boolean
+}
 
 /** What of the old image each entry of the new one is told by. */
 class Templates {
@@ -46,8 +52,8 @@ class Templates {
     this.#scan = scan
   }
 
-  /** Index of a template, and whether it is the entry's own past; null: none would do. */
-  of(entry: Entry): { readonly template: number, readonly own: boolean } | null {
+  /** Null: none would do. */
+  of(entry: Entry): Found | null {
     const { listing: { entries } } = this.#scan
     const found = this.#candidates(entry)
       .find((index) => index !== undefined && isLike(entries[index]!.group, entry.group))
@@ -81,7 +87,7 @@ class Templates {
   }
 }
 
-/** Plans how a target's tar is told, in its order; what is told makes every byte of it. */
+/** Plans how a target's tar is told, in its order; the items make every byte of it. */
 export const plan = function*(
   scan: BaseScan, target: Base, { entries, stretches }: Listing,
 ): Generator<Item> {
@@ -90,50 +96,44 @@ export const plan = function*(
   let next = 0
   for (const entry of entries) {
     for (; (stretches[next]?.position ?? Infinity) < entry.position; next++) {
-      yield* runs(stretches[next]!.position, stretches[next]!.length, references.ofStretch())
+      yield* references.stretch(stretches[next]!)
     }
     yield* told(scan, templates.of(entry), entry, references)
   }
-  for (; next < stretches.length; next++) {
-    yield* runs(stretches[next]!.position, stretches[next]!.length, references.ofStretch())
-  }
+  for (; next < stretches.length; next++) yield* references.stretch(stretches[next]!)
 }
 
 const told = function*(
-  scan: BaseScan, found: { readonly template: number, readonly own: boolean } | null,
-  entry: Entry, references: References,
+  scan: BaseScan, found: Found | null, entry: Entry, references: References,
 ): Generator<Item> {
-  const { group, content, next, hash } = entry
-  if (found === null) {
-    yield* runs(entry.position, group.bytes.length, [])
-  } else {
-    const template = scan.listing.entries[found.template]!
-    const headers = { entry, template: found.template }
-    const item = { headers, start: content, length: group.content, position: 0, references: [] }
-    const twin = hash === null ? undefined : scan.byHash.get(hash)
-    const whole = entry.isPadded && group.content <= FRAME_TAR_BYTES / 2
-    if (whole && template.hash === hash) return yield { ...item, source: null }
-    if (whole && hash === null) return yield { ...item, source: "zeros" }
-    if (whole && twin !== undefined) {
+  const { group, content, next, hash, position } = entry
+  const template = found === null ? undefined : scan.listing.entries[found.template]
+  const past = found?.own === true ? template ?? null : null
+  const end = { position: content + group.content, length: next - content - group.content }
+  if (found === null || template === undefined) {
+    yield* references.stretch({ position, length: group.bytes.length })
+    yield* references.long(entry, past)
+    return yield* references.stretch(end)
+  }
+  const item: Item = {
+    headers: { entry, template: found.template }, source: "runs",
+    start: content, length: group.content, position: 0, references: [],
+  }
+  const twin = hash === null ? undefined : scan.byHash.get(hash)
+  if (entry.isPadded && group.content <= FRAME_TAR_BYTES / 2) {
+    if (template.hash === hash) return yield { ...item, source: null }
+    if (hash === null) return yield { ...item, source: "zeros" }
+    if (twin !== undefined) {
       return yield { ...item, source: "copy", position: scan.listing.entries[twin]!.content }
     }
-    if (whole && group.content <= RUN_BYTES) {
-      return yield { ...item, ...references.of(entry, found.own ? template : null) }
-    }
-    yield { ...item, source: "runs" }
   }
-  yield* references.pieces(entry, found?.own === true ? scan.listing.entries[found.template]! : null)
-  yield* runs(content + group.content, next - content - group.content, [])
-}
-
-/** Bytes told by a pool, in items that are not too long. */
-const runs = function*(
-  position: number, length: number, references: readonly Range[],
-): Generator<Item> {
-  for (let at = 0; at < length; at += RUN_BYTES) {
-    yield {
-      headers: null, source: "pool", start: position + at, length: Math.min(RUN_BYTES, length - at),
-      position: 0, references,
-    }
+  const isWhole = group.content <= WHOLE_BYTES
+  const runs = isWhole ? references.of(entry, past) : references.long(entry, past)
+  const [only] = runs
+  if (isWhole && entry.isPadded && runs.length === 1 && only !== undefined && only.source !== "add") {
+    return yield { ...only, headers: item.headers }
   }
+  yield item
+  yield* runs
+  yield* references.stretch(end)
 }

@@ -1,66 +1,121 @@
-import { DICTIONARY_BYTES } from "./format.ts"
-import type { Base, Source } from "./format.ts"
+import { zstdCompressSync, constants } from "node:zlib"
+import { approximate } from "./approximate.ts"
+import type { Stretch } from "./approximate.ts"
+import { exact, placesOf } from "./exact.ts"
+import type { Places, Range } from "./exact.ts"
+import { bytesOf, FRAME_TAR_BYTES } from "./format.ts"
+import type { Base } from "./format.ts"
 import type { Item } from "./plan.ts"
 import { closest, endingOf, nameOf, stemOf } from "./scan.ts"
 import type { BaseScan, Entry } from "./scan.ts"
 
-/** A stretch of the base. */
-export interface Range {
-  readonly position: number
-  readonly length: number
-}
-
+/** Longest run that is one item, where nothing better is known. */
 const PIECE_BYTES = 4 << 20
-/** Of a piece's dictionary: what is around the place that lies alike. */
+/** … and of what needs no pool. */
+const COPY_BYTES = FRAME_TAR_BYTES / 2
+/** Of a piece's dictionary: what lies around the like place. */
 const AROUND_BYTES = 8 << 20
+/** … and at least this much before and behind it. */
+const MARGIN_BYTES = 128 << 10
+/** Contents shorter than this are told as they are. */
+const APPROXIMATE_BYTES = 4 << 10
+/** An addition must come out at least this much shorter, both being compressed in haste. */
+const SHORTER = 0.6
 
-/** Files of the old image that changed and new ones are compared with. */
+const FRESH_BYTES = 64 << 10
+/** Shorter bytes between entries are not looked for. */
+const SEARCHED_BYTES = 16 << 10
+const NONE: Places = new Map()
+
+type Run = Omit<Item, "source"> & { readonly source: NonNullable<Item["source"]> }
+
+const runOf = ({ position, length }: Range, how: Partial<Run> & Pick<Run, "source">): Run =>
+  ({ headers: null, start: position, length, position: 0, references: [], ...how })
+
+/** What is like nothing: short texts are like each other, and what the pool has. */
+const freshOf = (range: Range): Run =>
+  runOf(range, { source: range.length >= FRESH_BYTES ? "fresh" : "pool" })
+
+/** How contents that are nowhere in the old image are told by what is. */
 export class References {
   readonly #scan: BaseScan
+  readonly #target: Base
+  #stretches: Places | null = null
 
-  constructor(scan: BaseScan, _target: Base) {
+  constructor(scan: BaseScan, target: Base) {
     this.#scan = scan
+    this.#target = target
   }
 
-  /** How a file of up to a few MiB is told. `past`: the entry it was before. */
-  of(entry: Entry, past: Entry | null): { source: Source, references: readonly Range[] } {
+  /** A content of at most a piece; `past`: the entry it was before. One run, or several. */
+  of(entry: Entry, past: Entry | null): readonly Run[] {
+    const range = { position: entry.content, length: entry.group.content }
     const reference = this.#like(entry, past)
     if (reference === null) {
-      return { source: entry.group.content >= 64 << 10 ? "fresh" : "pool", references: [] }
+      return [freshOf(range)]
     }
-    const { content, group } = reference
-    const length = Math.min(group.content, DICTIONARY_BYTES)
-    return { source: "pool", references: [{ position: content, length }] }
+    return this.#compared(range, {
+      position: reference.content, length: Math.min(reference.group.content, AROUND_BYTES),
+    })
   }
 
-  /** A longer file in pieces, each with what lies around the same place of its reference. */
-  *pieces(entry: Entry, past: Entry | null): Generator<Item> {
-    const { content, group } = entry
+  /** A longer content, in pieces. */
+  long(entry: Entry, past: Entry | null): readonly Run[] {
+    const range = { position: entry.content, length: entry.group.content }
     const twin = entry.hash === null ? undefined : this.#scan.byHash.get(entry.hash)
-    const same = twin === undefined ? null : this.#scan.listing.entries[twin]!
-    const reference = this.#like(entry, past)
-    for (let at = 0; at < group.content; at += PIECE_BYTES) {
-      const length = Math.min(PIECE_BYTES, group.content - at)
-      const run = { headers: null, start: content + at, length, position: 0, references: [] }
-      if (same !== null) yield { ...run, source: "copy", position: same.content + at }
-      else if (reference === null) yield { ...run, source: "fresh" }
-      else {
-        const scale = reference.group.content / group.content
-        const from = Math.max(0, Math.min(
-          Math.round((at + length / 2) * scale - AROUND_BYTES / 2),
-          reference.group.content - AROUND_BYTES))
-        const around = {
-          position: reference.content + from,
-          length: Math.min(AROUND_BYTES, reference.group.content - from),
-        }
-        yield { ...run, source: "pool", references: [around] }
-      }
+    if (twin !== undefined) {
+      return cut(range, COPY_BYTES).map((piece) => runOf(piece, {
+        source: "copy",
+        position: this.#scan.listing.entries[twin]!.content + piece.position - range.position,
+      }))
     }
+    const like = this.#like(entry, past)
+    const olds = like === null ? [] : [{ position: like.content, length: like.group.content }]
+    return this.#parts(range, olds, placesOf(this.#scan.base, olds))
   }
 
-  /** For bytes that are no entry's. */
-  ofStretch(): readonly Range[] {
-    return this.#scan.listing.stretches.slice(0, 4)
+  /** Bytes that are no entry's. */
+  stretch(range: Range): readonly Run[] {
+    const { base, listing: { stretches } } = this.#scan
+    if (range.length < SEARCHED_BYTES) return range.length === 0 ? [] : this.#parts(range, [], NONE)
+    this.#stretches ??= placesOf(base, stretches)
+    return this.#parts(range, stretches, this.#stretches)
+  }
+
+  #parts(range: Range, olds: readonly Range[], places: Places): readonly Run[] {
+    /** Where the old was when the new was at its start, as the last copy has it. */
+    let shift: number | null = null
+    return exact(this.#scan.base, places, this.#target, range).flatMap((part) => {
+      const { old, position } = part
+      if (old === "zeros") return cut(part, COPY_BYTES).map((piece) => runOf(piece, { source: "zeros" }))
+      if (old === null) {
+        return cut(part, PIECE_BYTES).flatMap((piece) => {
+          const around = aroundOf(piece, range, olds, shift)
+          return around === null ? [freshOf(piece)] : this.#compared(piece, around)
+        })
+      }
+      shift = old - position
+      return cut(part, COPY_BYTES).map((piece) =>
+        runOf(piece, { source: "copy", position: piece.position + old - position }))
+    })
+  }
+
+  /** A run with what it is like as its dictionary, or added to it. */
+  #compared(range: Range, reference: Range): readonly Run[] {
+    const whole = runOf(range, { source: "pool", references: [reference] })
+    if (range.length < APPROXIMATE_BYTES) return [whole]
+    const bytes = bytesOf(this.#target, range)
+    if (!bytes.subarray(0, APPROXIMATE_BYTES).includes(0)) return [whole]
+    const old = bytesOf(this.#scan.base, reference)
+    const stretches = approximate(old, bytes)
+    if (stretches === null || !isShorter(stretches, old, bytes)) return [whole]
+    return stretches.map((stretch) => {
+      const { start, length } = stretch
+      const at = { position: range.position + start, length }
+      return stretch.old === null ? runOf(at, { source: "pool" }) : runOf(at, {
+        source: "add", position: reference.position + stretch.old, references: [reference],
+      })
+    })
   }
 
   /** What an entry was before, or is most like by name, or else by kind and size. */
@@ -77,35 +132,55 @@ export class References {
   }
 }
 
+const cut = ({ position, length }: Range, most: number): readonly Range[] =>
+  Array.from({ length: Math.ceil(length / most) }, (_, n) =>
+    ({ position: position + n * most, length: Math.min(most, length - n * most) }))
+
+/**
+ * What of the old is most likely like a piece of a run: around where the last copy leads, else
+ * around the place as far into it; null: there is no old.
+ */
+const aroundOf = (
+  piece: Range, run: Range, olds: readonly Range[], shift: number | null,
+): Range | null => {
+  const middle = piece.position + piece.length / 2
+  const led = shift === null ? undefined : olds.find(({ position, length }) =>
+    middle + shift >= position && middle + shift < position + length)
+  const old = led ?? olds[0]
+  if (old === undefined) return null
+  const like = led !== undefined && shift !== null
+    ? middle + shift - old.position : (middle - run.position) * old.length / run.length
+  const wanted = led === undefined ? AROUND_BYTES
+    : Math.min(AROUND_BYTES, 2 * Math.max(piece.length, MARGIN_BYTES))
+  const from = Math.max(0, Math.min(Math.round(like - wanted / 2), old.length - wanted))
+  return { position: old.position + from, length: Math.min(wanted, old.length - from) }
+}
+
+/** Is a run told by additions shorter than with a dictionary? */
+const isShorter = (stretches: readonly Stretch[], old: Buffer, bytes: Buffer): boolean => {
+  const added = Buffer.concat(stretches.map(({ start, length, old: from }) => {
+    const part = Buffer.from(bytes.subarray(start, start + length))
+    return from === null ? part : difference(part, old.subarray(from, from + length))
+  }))
+  const params = {
+    [constants.ZSTD_c_compressionLevel]: 9,
+    [constants.ZSTD_c_windowLog]: Math.max(10, Math.ceil(Math.log2(old.length + bytes.length))),
+  }
+  const additions = zstdCompressSync(added, { params }).length + 3 * stretches.length
+  const other = zstdCompressSync(bytes, { params, dictionary: old, pledgedSrcSize: bytes.length })
+  return additions < other.length * SHORTER
+}
+
+/** What is to be added to `old` to give `bytes`, which it is written over. */
+export const difference = (bytes: Buffer, old: Buffer): Buffer => {
+  for (let at = 0; at < bytes.length; at++) bytes[at] = bytes[at]! - old[at]!
+  return bytes
+}
+
 /** The one of about this size, if there is one; sorted by size. */
 const ofSize = (entries: readonly Entry[], size: number): Entry | null => {
   const at = entries.findIndex(({ group }) => group.content >= size)
   const near = [entries[at], entries[at - 1]]
     .filter((entry) => entry !== undefined && Math.abs(entry.group.content - size) <= size / 10)
   return near[0] ?? null
-}
-
-/** Ranges of the base, each once. */
-export class Ranges {
-  readonly #byPosition = new Map<number, Range>()
-  length = 0
-
-  lengthWith(more: readonly Range[]): number {
-    return more.reduce((sum, range) => sum + this.#added(range), this.length)
-  }
-
-  add(more: readonly Range[]): void {
-    for (const range of more) {
-      this.length += this.#added(range)
-      if (this.#added(range) > 0) this.#byPosition.set(range.position, range)
-    }
-  }
-
-  #added({ position, length }: Range): number {
-    return Math.max(0, length - (this.#byPosition.get(position)?.length ?? 0))
-  }
-
-  all(): readonly Range[] {
-    return [...this.#byPosition.values()].toSorted((a, b) => a.position - b.position)
-  }
 }

@@ -1,9 +1,10 @@
 import { EntryWriter } from "./entries.ts"
-import { COLUMN_BYTES, COLUMNS, ENTRY, RUN, SOURCES } from "./format.ts"
+import { bytesOf, COLUMN_BYTES, COLUMNS, ENTRY, RUN, SOURCES } from "./format.ts"
 import type { Base, Column } from "./format.ts"
 import { joined } from "./parts.ts"
 import type { Item } from "./plan.ts"
-import { Ranges } from "./references.ts"
+import { Ranges } from "./ranges.ts"
+import { difference } from "./references.ts"
 import type { BaseScan } from "./scan.ts"
 import { Writer } from "./varint.ts"
 
@@ -57,28 +58,35 @@ export const written = (
 ): Written | null => {
   const columns = Object.fromEntries(COLUMNS.map((name) => [name, new Writer()])) as
     Record<Column, Writer>
+  const ranges = new Ranges()
+  for (const { references } of items) ranges.add(references)
+  const dictionary = dictionaryOf(scan.base, ranges, columns.dictionary)
+  const places = ranges.places()
   const headers = new Headers(scan, columns)
   const pools = { pool: [] as Buffer[], fresh: [] as Buffer[], add: [] as Buffer[] }
-  const ranges = new Ranges()
-  let copied = 0
-  for (const item of items) {
-    const { source, length } = item
-    if (item.headers === null) {
+  let [copied, added] = [0, 0]
+  for (const { headers: told, source, length, start, position, references } of items) {
+    if (told === null) {
       columns.items.byte(RUN | SOURCES.indexOf(source!) << 1)
       columns.lengths.number(length)
     } else {
-      columns.items.byte(headers.write(item.headers) | (source === null ? 0 : ENTRY.content))
+      columns.items.byte(headers.write(told) | (source === null ? 0 : ENTRY.content))
       if (source !== null) columns.sources.byte(SOURCES.indexOf(source))
     }
     if (source === "copy") {
-      columns.positions.signed(item.position - copied)
-      copied = item.position + length
+      columns.positions.signed(position - copied)
+      copied = position + length
+    } else if (source === "add") {
+      const [range] = references
+      const place = places.get(range!.position)! + position - range!.position
+      columns.positions.signed(place - added)
+      added = place + length
+      const old = dictionary.subarray(place, added)
+      pools.add.push(difference(bytesOf(target, { position: start, length }), old))
     } else if (source === "pool" || source === "fresh") {
-      pools[source].push(bytesOf(target, item.start, length))
-      ranges.add(item.references)
+      pools[source].push(bytesOf(target, { position: start, length }))
     }
   }
-  const dictionary = dictionaryOf(scan.base, ranges, columns.dictionary)
   const all = joined(columns)
   if (all.length > COLUMN_BYTES) return null
   return {
@@ -87,19 +95,13 @@ export const written = (
   }
 }
 
-const bytesOf = (base: Base, position: number, length: number): Buffer => {
-  const bytes = Buffer.allocUnsafeSlow(length)
-  base.read(position, bytes)
-  return bytes
-}
-
 const dictionaryOf = (base: Base, ranges: Ranges, column: Writer): Buffer => {
   let end = 0
-  const parts = ranges.all().map(({ position, length }) => {
-    column.signed(position - end)
-    column.number(length)
-    end = position + length
-    return bytesOf(base, position, length)
+  const parts = ranges.all().map((range) => {
+    column.signed(range.position - end)
+    column.number(range.length)
+    end = range.position + range.length
+    return bytesOf(base, range)
   })
   return Buffer.concat(parts)
 }
