@@ -48,6 +48,8 @@ export class Fleet {
   readonly #device: Device
   readonly #time: Time
   #containers = 0
+  /** Containers whose removal was asked for. */
+  readonly #unwanted = new Set<string>()
   #deltas = 0
 
   constructor(device: Device, promises: Promises) {
@@ -167,7 +169,8 @@ export class Fleet {
     const terms = { restart, retries: this.#time.between(0, 4), autoRemove }
     const create = { type: "create", terms, row }
     this.#ask(id, create, () => {
-      if (!autoRemove) this.promises.containers.add(id)
+      // Its removal may have been asked for before its making was answered.
+      if (!autoRemove && !this.#unwanted.has(id)) this.promises.containers.add(id)
     })
   }
 
@@ -192,6 +195,7 @@ export class Fleet {
     const id = this.#anyContainer()
     if (id === undefined) return
     this.promises.containers.delete(id)
+    this.#unwanted.add(id)
     const remove = Effect.flatMap(Loop, (loop) =>
       loop.ask(`container/${id}`, { type: "remove", force: this.#time.chance(0.7) }, ({ done }) =>
         done || undefined))
