@@ -45,7 +45,7 @@ const zstd = (bytes: Buffer, dictionary?: Buffer): Promise<Packed> => {
 const brotli = (bytes: Buffer): Promise<Packed> => {
   const params = {
     [constants.BROTLI_PARAM_QUALITY]: 11,
-    [constants.BROTLI_PARAM_LGWIN]: Math.min(24, Math.max(10, Math.ceil(Math.log2(bytes.length + 16)))),
+    [constants.BROTLI_PARAM_LGWIN]: Math.max(10, Math.ceil(Math.log2(bytes.length + 16))),
     [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
   }
   return new Promise((resolve, reject) => {

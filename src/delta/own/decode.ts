@@ -1,4 +1,6 @@
-import { DeltaError, broken, FRAME_HEAD_BYTES, frameLength, HEAD_BYTES, headOf, MAGIC, VERSION } from "./format.ts"
+import {
+  broken, DeltaError, FRAME_HEAD_BYTES, frameLength, HEAD_BYTES, headOf, MAGIC, VERSION,
+} from "./format.ts"
 import type { Base } from "./format.ts"
 import { checked, Workspace } from "./frame.ts"
 import type { Sink } from "./frame.ts"
@@ -96,7 +98,9 @@ export class DeltaDecoder {
     } else {
       const { tarPosition } = this.#state
       const head = headOf(taken)
-      if (head.tarStart !== tarPosition) throw broken(`a frame for ${head.tarStart}, not ${tarPosition}`)
+      if (head.tarStart !== tarPosition) {
+        throw broken(`a frame for ${head.tarStart} of the tar, not ${tarPosition}`)
+      }
       checked(head, taken.subarray(FRAME_HEAD_BYTES), this.#base, this.#workspace, this.#sink)
       this.#state = { tarPosition: tarPosition + head.tarBytes, at: head.last ? "end" : "frame" }
       this.#tidy()

@@ -17,6 +17,9 @@ export const contentOf = ({ position, group }: Template): number => position + g
 export const nextOf = (template: Template): number =>
   contentOf(template) + padded(template.group.content)
 
+/** A step over more entries is told in bytes. */
+export const AHEAD = 100
+
 /** Steps from the template before to the next: even numbers count entries, odd ones are jumps. */
 const SAME = 0
 
@@ -67,8 +70,7 @@ export class EntryReader {
     walk.edits.last = path ?? group.path
     const length = contentLength(group, change)
     if (length < 0) throw broken("content of less than no bytes")
-    const isChanged = (flags & (ENTRY.path | ENTRY.link | ENTRY.mtime | ENTRY.size | ENTRY.other)) !== 0
-    const bytes = isChanged ? changed(group, change) : group.bytes
+    const bytes = (flags & CHANGED) !== 0 ? changed(group, change) : group.bytes
     if (bytes === null) throw broken("headers that cannot be made")
     return { bytes, template, length }
   }
@@ -81,6 +83,7 @@ export class EntryReader {
       return walk.before
     }
     let position = walk.next
+    if (step % 2 === 0 && step > 2 * AHEAD + 2) throw broken("a step over too many entries")
     if (step % 2 === 1) position += step % 4 === 1 ? (step - 1) / 4 : -(step + 1) / 4
     for (let skipped = 2; step % 2 === 0 && skipped < step; skipped += 2) {
       position = nextOf({ position, group: this.#base.group(position) })
@@ -94,6 +97,7 @@ export class EntryReader {
   #others(): ReadonlyMap<number, Buffer> {
     const { others } = this.#columns
     const bits = others.number()
+    if (bits >= 1 << OTHERS.length) throw broken("fields that are not known")
     const fields = new Map<number, Buffer>()
     for (let bit = 0; bit < OTHERS.length; bit++) {
       if ((bits >> bit & 1) === 1) fields.set(bit, others.bytes(otherLength(bit)))
@@ -102,6 +106,7 @@ export class EntryReader {
   }
 }
 
+const CHANGED = ENTRY.path | ENTRY.link | ENTRY.mtime | ENTRY.size | ENTRY.other
 const NONE: ReadonlyMap<number, Buffer> = new Map()
 
 /** Writes entries' headers into columns; the twin of `EntryReader`. */

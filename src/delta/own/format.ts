@@ -4,7 +4,7 @@ import { crc32 } from "node:zlib"
 export interface Base {
   /** Bytes. */
   readonly size: number
-  /** Fills `buffer` from `position` on; answers how many bytes, fewer only at the end. May throw. */
+  /** Fills `buffer` from `position` on; answers how many bytes, fewer only at the end. Throws. */
   read(position: number, buffer: Buffer): number
 }
 
@@ -13,13 +13,13 @@ export const bytesOf = (
   base: Base, { position, length }: { readonly position: number, readonly length: number },
 ): Buffer => {
   const bytes = Buffer.allocUnsafeSlow(length)
-  if (base.read(position, bytes) !== length) throw new Error(`delta: nothing to read at ${position}`)
+  if (base.read(position, bytes) !== length) throw new Error(`delta: nothing at ${position}`)
   return bytes
 }
 
 /**
- * A delta that cannot be applied. `what` is to blame: the delta's own bytes, or the base, which is
- * not, or no longer, the one the delta was made for.
+ * A delta that cannot be applied. `what` is to blame: the delta's own bytes, or the base, which
+ * is not, or no longer, the one the delta was made for.
  */
 export class DeltaError extends Error {
   readonly what: "delta" | "base"

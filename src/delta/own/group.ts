@@ -251,7 +251,7 @@ const preludeOf = (records: readonly (readonly [string, string])[], path: string
   for (const field of ["mode", "uid", "gid", "size", "mtime"] as const) putOctal(head, field, 0)
   putOctal(head, "size", body.length)
   putText(head, "type", "x")
-  head.write("ustar\0" + "00", 257, "latin1")
+  head.write("ustar\u000000", 257, "latin1")
   putSum(head)
   return Buffer.concat([head, body, Buffer.alloc(padded(body.length) - body.length)])
 }

@@ -1,4 +1,4 @@
-import { brotliDecompressSync, zstdDecompressSync } from "node:zlib"
+import { brotliDecompressSync, constants, zstdDecompressSync } from "node:zlib"
 import { broken, CODECS, COLUMN_BYTES, COLUMNS, POOL_BYTES } from "./format.ts"
 import type { Codec, Column } from "./format.ts"
 import { Reader, Writer } from "./varint.ts"
@@ -45,9 +45,12 @@ export const partsOf = (body: Buffer): Readonly<Record<Part, Packed>> => {
   return { columns: columns!, pool: pool!, fresh: fresh!, add: add! }
 }
 
+/** No part is longer than a window of this. */
+const WINDOW_LOG = Math.log2(POOL_BYTES)
+
 /** Unfolds a part; no input makes it allocate more than `length` and a little. */
 export const unpack = ({ codec, bytes, length }: Packed, dictionary?: Buffer): Buffer => {
-  const plain = codec === "stored" || length === 0 ? bytes : decompress(codec, bytes, length, dictionary)
+  const plain = codec === "stored" ? bytes : decompress(codec, bytes, length, dictionary)
   if (plain.length !== length) throw broken("a part of another length")
   return plain
 }
@@ -55,11 +58,14 @@ export const unpack = ({ codec, bytes, length }: Packed, dictionary?: Buffer): B
 const decompress = (
   codec: "zstd" | "brotli", bytes: Buffer, length: number, dictionary?: Buffer,
 ): Buffer => {
+  if (length === 0) throw broken("a part of nothing")
+  // Room for all at once: so zstd needs no window beside it, if it knows the length.
   const options = { maxOutputLength: length, chunkSize: Math.max(64, length) }
+  const params = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG }
   try {
     if (codec === "brotli") return brotliDecompressSync(bytes, options)
     return zstdDecompressSync(bytes, dictionary === undefined || dictionary.length === 0
-      ? options : { ...options, dictionary })
+      ? { ...options, params } : { ...options, params, dictionary })
   } catch (error) {
     throw broken(`a part cannot be unfolded (${(error as Error).message})`)
   }

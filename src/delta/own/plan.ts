@@ -127,10 +127,10 @@ const told = function*(
       return yield { ...item, source: "copy", position: scan.listing.entries[twin]!.content }
     }
   }
-  const isWhole = group.content <= WHOLE_BYTES
-  const runs = isWhole ? references.of(entry, past) : references.long(entry, past)
+  const runs = group.content <= WHOLE_BYTES
+    ? references.of(entry, past) : references.long(entry, past)
   const [only] = runs
-  if (isWhole && entry.isPadded && runs.length === 1 && only !== undefined && only.source !== "add") {
+  if (entry.isPadded && runs.length === 1 && only !== undefined && only.source !== "add") {
     return yield { ...only, headers: item.headers }
   }
   yield item

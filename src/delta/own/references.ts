@@ -87,7 +87,9 @@ export class References {
     let shift: number | null = null
     return exact(this.#scan.base, places, this.#target, range).flatMap((part) => {
       const { old, position } = part
-      if (old === "zeros") return cut(part, COPY_BYTES).map((piece) => runOf(piece, { source: "zeros" }))
+      if (old === "zeros") {
+        return cut(part, COPY_BYTES).map((piece) => runOf(piece, { source: "zeros" }))
+      }
       if (old === null) {
         return cut(part, PIECE_BYTES).flatMap((piece) => {
           const around = aroundOf(piece, range, olds, shift)

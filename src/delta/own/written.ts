@@ -1,4 +1,4 @@
-import { EntryWriter } from "./entries.ts"
+import { AHEAD, EntryWriter } from "./entries.ts"
 import { bytesOf, COLUMN_BYTES, COLUMNS, ENTRY, RUN, SOURCES } from "./format.ts"
 import type { Base, Column } from "./format.ts"
 import { joined } from "./parts.ts"
@@ -18,9 +18,6 @@ export interface Written {
 }
 
 type Columns = Readonly<Record<Column, Writer>>
-
-/** A step of more entries is told in bytes. */
-const AHEAD = 100
 
 /** Writes headers, and remembers which template was the last. */
 class Headers {
