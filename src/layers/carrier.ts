@@ -133,14 +133,17 @@ export interface KnownBlob {
 /** So many layers are sent at once: each takes a chunk of 4 MiB, and a reader as much again. */
 export const UPLOADS_MAX = 2
 
+/** How a layer is compressed: in gzip's usual way, as small as gzip can, or not at all. */
+export const PACKINGS = ["gzip", "smallest", "none"] as const
+export type Packing = (typeof PACKINGS)[number]
+
 export interface UploadJob {
   /** Names the job on the channel. */
   readonly job: string
   readonly diffId: string
   /** `<data-root>/overlay2/<id>` of a whole layer. */
   readonly directory: string
-  /** It cannot be compressed any more, and is sent as it is. */
-  readonly isPacked: boolean
+  readonly packing: Packing
   readonly access: Access
   /** `library/busybox`. */
   readonly repository: string

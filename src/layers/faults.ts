@@ -27,6 +27,9 @@ export const faultOf = (error: unknown, during: string): PullFault => {
   if (error instanceof LayerDamaged) return damaged(error.message)
   if (error instanceof TarError) return damaged(`the layer's tar has ${error.message}`)
   if (error instanceof DecompressError) return damaged(`the layer is ${error.message}`)
+  if (error instanceof DeltaError && error.what === "base") {
+    return new PullFault({ reason: "noBase", cause: error.message })
+  }
   if (error instanceof DeltaError) {
     return damaged(`failed to register layer: applying delta: ${error.message}`)
   }

@@ -1,7 +1,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { DELTA_FORMATS } from "../oci/delta.ts"
-import { PullFault } from "./carrier.ts"
+import { PACKINGS, PullFault } from "./carrier.ts"
 
 /**
  * What the daemon and its extraction child say to each other. Both sides check what they hear:
@@ -80,7 +80,7 @@ const Upload = Schema.TaggedStruct("upload", {
   id: Id,
   diffId: Schema.String,
   directory: Schema.String,
-  isPacked: Schema.Boolean,
+  packing: Schema.Literals(PACKINGS),
   access: Access,
   repository: Schema.String,
   known: Schema.Array(Schema.Struct({

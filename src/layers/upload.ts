@@ -52,7 +52,7 @@ export const uploadLayer = (
     const { mounted, session } = yield* tryMounts(job, registry, tries)
     if (mounted !== null) return mounted
     const put = yield* putBlob(registry, job, layerContent(job, tools.progress), tries, session)
-    const mediaType = job.isPacked ? MEDIA.dockerLayer : MEDIA.dockerLayerGzip
+    const mediaType = job.packing === "none" ? MEDIA.dockerLayer : MEDIA.dockerLayerGzip
     return { ...put, mediaType, how: "pushed", from: null } satisfies Uploaded
   }).pipe(Effect.mapError(asPull))
 
@@ -88,7 +88,7 @@ const tryMounts = (job: UploadMessage, registry: Registry["Service"], tries: Tri
 
 /** A layer's tar as gzip: bit for bit the tar it was made of, which is hashed on the way. */
 const layerContent = (
-  { directory, diffId, isPacked }: UploadMessage,
+  { directory, diffId, packing }: UploadMessage,
   progress: UploadTools["progress"],
 ): Content<PullFault> =>
   Effect.gen(function*() {
@@ -110,7 +110,8 @@ const layerContent = (
       throw new LayerDamaged({ file: directory, cause: `its tar is ${found}, not ${diffId}` })
     }
     const packed = yield* Effect.acquireRelease(
-      Effect.sync(() => isPacked ? asItIs(pieces()) : gzip(pieces())),
+      Effect.sync(() =>
+        packing === "none" ? asItIs(pieces()) : gzip(pieces(), packing === "smallest")),
       (packed) => Effect.sync(() => packed.close()),
     )
     const next = Effect.tryPromise({ try: packed.next, catch: unreadable }).pipe(

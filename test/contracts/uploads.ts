@@ -63,7 +63,7 @@ export const uploadContract = (name: string, makeWorld: () => Promise<UploadWorl
       job: "push/x",
       diffId: layer.diffId,
       directory,
-      isPacked: false,
+      packing: "gzip",
       access: world.access,
       repository,
       known,

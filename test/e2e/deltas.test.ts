@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import { ask, textOf } from "../../simulations/bench/engines/docker.ts"
 import { outcome } from "../../simulations/images/command.ts"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { BALENA, type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
@@ -23,6 +24,12 @@ describe.skipIf(whyNoEngine() !== null)("deltas that balenaEngine made", () => {
   })
 
   const load = (name: string) => engine.docker(["load", "--input", archive(name)])
+
+  const refused = async ({ place }: Engine, src: string, dest: string, extra = "") => {
+    const path = `/images/delta?src=${src}&dest=${dest}${extra}`
+    const answer = await ask(place.socket, "POST", path)
+    return { status: answer.status, ...JSON.parse(await textOf(answer)) }
+  }
 
   test("without its base", async () => {
     const said = await load("busybox-delta")
@@ -53,7 +60,24 @@ describe.skipIf(whyNoEngine() !== null)("deltas that balenaEngine made", () => {
     expect(said.code).toBe(0)
     const path = join(corner.root, "step.tar")
     await maker.done(["save", "--output", path, "busybox:step"])
-    await expectIntact(corner, await belongings(maker))
+    const before = await belongings(maker)
+    const ask404 = ["nope", "busybox:1.29"] as const
+    expect(await refused(maker, ...ask404)).toEqual({
+      status: 404, message: "no such image: nope: No such image: nope:latest",
+    })
+    const same = ["busybox:1.24", "busybox:1.29"] as const
+    for (const [names, extra, message] of [
+      [["busybox:1.24", ""], "", /must name an image/],
+      [["UPPER", "busybox:1.29"], "", /lowercase/],
+      [same, `&t=a@sha256:${"a".repeat(64)}`, /build tag cannot contain a digest/],
+      [same, "&format=zip", /one of rsync, framed/],
+      [same, "&src=busybox:1.24&t=busybox:both", /the same tag/],
+      [["busybox:1.24", "busybox:step"], "", /is a delta itself/],
+    ] as const) {
+      const said = await refused(maker, names[0], names[1], extra)
+      expect(said).toEqual({ status: 400, message: expect.stringMatching(message) })
+    }
+    await expectIntact(corner, before)
     expect(await maker.stop()).toBe(0)
     const loaded = await engine.docker(["load", "--input", path])
     expect(loaded.stdout).toContain("Loaded image: busybox:step")

@@ -48,7 +48,7 @@ describe("a layer that is sent", () => {
         checkpoint: () => Effect.void,
       }))
     const place = { access, repository: "pushed", known: [] }
-    return { job: "push/x", diffId, directory, isPacked: false, ...place }
+    return { job: "push/x", diffId, directory, packing: "gzip", ...place }
   }
 
   const watch = {

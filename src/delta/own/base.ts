@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib"
-import type { Base } from "./format.ts"
-import { DeltaError, GROUP_BYTES } from "./format.ts"
+import type { Base } from "../base.ts"
+import { FrameError, GROUP_BYTES } from "./format.ts"
 
 import { readGroup } from "./group.ts"
 import type { Group } from "./group.ts"
@@ -32,7 +32,7 @@ export class BaseReader {
       const wanted = Math.min(WINDOW_BYTES, this.#base.size - position)
       this.#end = this.#start = position
       this.#end += this.#base.read(position, this.#window.subarray(0, wanted))
-      if (this.#end < end) throw new DeltaError("base", `it ends at ${this.#end}`)
+      if (this.#end < end) throw new FrameError("base", `it ends at ${this.#end}`)
     }
     return this.#window.subarray(position - this.#start, end - this.#start)
   }
@@ -40,7 +40,7 @@ export class BaseReader {
   /** The group at `position`, which must be there. */
   group(position: number): Group {
     const group = readGroup((at, length) => this.peek(at, length), position)
-    if (group === null) throw new DeltaError("base", `there are no headers at ${position}`)
+    if (group === null) throw new FrameError("base", `there are no headers at ${position}`)
     this.crc = crc32(group.bytes, this.crc)
     return group
   }
@@ -49,11 +49,11 @@ export class BaseReader {
   fill(position: number, into: Buffer): void {
     const end = position + into.length
     if (position < 0 || end > this.#base.size) {
-      throw new DeltaError("base", `it has ${this.#base.size} bytes, and ${end} are needed`)
+      throw new FrameError("base", `it has ${this.#base.size} bytes, and ${end} are needed`)
     }
     if (into.length <= GROUP_BYTES) this.peek(position, into.length).copy(into)
     else if (this.#base.read(position, into) !== into.length) {
-      throw new DeltaError("base", `it ends before ${end}`)
+      throw new FrameError("base", `it ends before ${end}`)
     }
     this.crc = crc32(into, this.crc)
   }

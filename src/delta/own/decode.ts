@@ -1,7 +1,7 @@
 import {
-  broken, DeltaError, FRAME_HEAD_BYTES, frameLength, HEAD_BYTES, headOf, MAGIC, VERSION,
+  broken, FrameError, FRAME_HEAD_BYTES, frameLength, HEAD_BYTES, headOf, MAGIC, VERSION,
 } from "./format.ts"
-import type { Base } from "./format.ts"
+import type { Base } from "../base.ts"
 import { checked, Workspace } from "./frame.ts"
 import type { Sink } from "./frame.ts"
 
@@ -46,7 +46,7 @@ export class DeltaDecoder {
 
   /**
    * Takes input from `from` to `to`, up to the end of one frame; answers how many bytes it used.
-   * With `stop`, none between two frames. Throws `DeltaError`, and what the base throws.
+   * With `stop`, none between two frames. Throws `FrameError`, and what the base throws.
    */
   push(bytes: Buffer, from: number, to: number, stop = false): number {
     if (stop && this.atAnchor) return 0
@@ -114,7 +114,7 @@ export class DeltaDecoder {
     if (version !== VERSION) throw broken(`format version ${version}, not ${VERSION}`)
     const size = Number(head.readBigUInt64LE(8))
     if (size !== this.#base.size) {
-      throw new DeltaError("base", `it has ${this.#base.size} bytes, not ${size}`)
+      throw new FrameError("base", `it has ${this.#base.size} bytes, not ${size}`)
     }
   }
 }

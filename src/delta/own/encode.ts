@@ -3,7 +3,7 @@ import {
   DICTIONARY_BYTES, FRAME_BYTES, FRAME_HEAD_BYTES, FRAME_TAR_BYTES, frameOf, HEAD_BYTES, MAGIC,
   POOL_BYTES, VERSION,
 } from "./format.ts"
-import type { Base } from "./format.ts"
+import type { Base } from "../base.ts"
 import { carryOut, Workspace } from "./frame.ts"
 import { padded } from "./group.ts"
 import { plan, poolBytes, tarBytes } from "./plan.ts"

@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib"
-import type { Base } from "./format.ts"
+import type { Base } from "../base.ts"
 
 /** Bytes at a place. */
 export interface Range {

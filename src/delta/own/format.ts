@@ -1,12 +1,5 @@
 import { crc32 } from "node:zlib"
-
-/** What is behind the uncompressed tar of every layer of the old image, bottom up, end to end. */
-export interface Base {
-  /** Bytes. */
-  readonly size: number
-  /** Fills `buffer` from `position` on; answers how many bytes, fewer only at the end. Throws. */
-  read(position: number, buffer: Buffer): number
-}
+import { type Base, DeltaError } from "../base.ts"
 
 /** A copy of bytes that are there. */
 export const bytesOf = (
@@ -17,20 +10,15 @@ export const bytesOf = (
   return bytes
 }
 
-/**
- * A delta that cannot be applied. `what` is to blame: the delta's own bytes, or the base, which
- * is not, or no longer, the one the delta was made for.
- */
-export class DeltaError extends Error {
-  readonly what: "delta" | "base"
+/** A delta of frames that cannot be applied; `cause` says what was found, without the blame. */
+export class FrameError extends DeltaError {
   constructor(what: "delta" | "base", cause: string) {
-    super(what === "delta"
-      ? `the delta is damaged: ${cause}` : `the delta's base is not what it was: ${cause}`, { cause })
-    this.what = what
+    const blame = what === "delta" ? "the delta is damaged" : "the delta's base is not what it was"
+    super(`${blame}: ${cause}`, what, { cause })
   }
 }
 
-export const broken = (cause: string): DeltaError => new DeltaError("delta", cause)
+export const broken = (cause: string): FrameError => new FrameError("delta", cause)
 
 /** Begins every delta. */
 export const MAGIC = Buffer.from("BEDELT", "latin1")

@@ -2,9 +2,10 @@ import { crc32 } from "node:zlib"
 import { BaseReader } from "./base.ts"
 import { contentOf, EntryReader } from "./entries.ts"
 import {
-  broken, DeltaError, DICTIONARY_BYTES, ENTRY, RUN, SOURCES,
+  broken, FrameError, DICTIONARY_BYTES, ENTRY, RUN, SOURCES,
 } from "./format.ts"
-import type { Base, Column, FrameHead, Source } from "./format.ts"
+import type { Base } from "../base.ts"
+import type { Column, FrameHead, Source } from "./format.ts"
 import { padded } from "./group.ts"
 import { columnsOf, partsOf, unpack } from "./parts.ts"
 import type { Packed, Part } from "./parts.ts"
@@ -216,7 +217,7 @@ export interface Made {
   readonly baseCrc: number
 }
 
-/** Carries out a frame's body. Throws `DeltaError`, and what the base throws. */
+/** Carries out a frame's body. Throws `FrameError`, and what the base throws. */
 export const carryOut = (
   body: Buffer, tarBytes: number, base: Base, workspace: Workspace, sink: Sink,
 ): Made => {
@@ -236,7 +237,7 @@ export const checked = (
 ): void => {
   const made = attempt(() => carryOut(body, head.tarBytes, base, workspace, sink))
   if (made.baseCrc !== head.baseCrc) {
-    throw new DeltaError("base", `what is used at ${head.tarStart} of the tar has another checksum`)
+    throw new FrameError("base", `what is used at ${head.tarStart} of the tar has another checksum`)
   }
   if (made.tarBytes !== head.tarBytes || made.tarCrc !== head.tarCrc) {
     throw broken(`${head.tarStart} of the tar: the result's checksum does not match`)
@@ -247,7 +248,7 @@ const attempt = (work: () => Made): Made => {
   try {
     return work()
   } catch (error) {
-    if (!(error instanceof DeltaError) || error.what === "base") throw error
-    throw new DeltaError("base", error.cause as string)
+    if (!(error instanceof FrameError) || error.what === "base") throw error
+    throw new FrameError("base", error.cause as string)
   }
 }

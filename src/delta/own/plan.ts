@@ -1,5 +1,6 @@
 import { FRAME_TAR_BYTES } from "./format.ts"
-import type { Base, Source } from "./format.ts"
+import type { Base } from "../base.ts"
+import type { Source } from "./format.ts"
 import { isLike } from "./entries.ts"
 import { padded } from "./group.ts"
 import { closest, nameOf } from "./scan.ts"

@@ -1,5 +1,5 @@
 import { hash } from "node:crypto"
-import type { Base } from "./format.ts"
+import type { Base } from "../base.ts"
 import { BLOCK, padded, readGroup } from "./group.ts"
 import type { Group } from "./group.ts"
 

@@ -47,7 +47,7 @@ export class Writer {
   }
 }
 
-/** Reads what a `Writer` wrote; whatever it did not write is a `DeltaError`. */
+/** Reads what a `Writer` wrote; whatever it did not write is a `FrameError`. */
 export class Reader {
   readonly #bytes: Buffer
   #at = 0

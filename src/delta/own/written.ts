@@ -1,6 +1,7 @@
 import { AHEAD, EntryWriter } from "./entries.ts"
 import { bytesOf, COLUMN_BYTES, COLUMNS, ENTRY, RUN, SOURCES } from "./format.ts"
-import type { Base, Column } from "./format.ts"
+import type { Base } from "../base.ts"
+import type { Column } from "./format.ts"
 import { joined } from "./parts.ts"
 import type { Item } from "./plan.ts"
 import { Ranges } from "./ranges.ts"

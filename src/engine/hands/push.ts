@@ -6,7 +6,7 @@ import { parseImageConfig } from "../../oci/image-config.ts"
 import type { Laid } from "../../../machines/push.ts"
 import type { Address } from "../../../machines/words.ts"
 import {
-  type Access, Carrier, type KnownBlob, type PullFault, type Uploaded,
+  type Access, Carrier, type KnownBlob, type Packing, type PullFault, type Uploaded,
 } from "../../layers/carrier.ts"
 import { attachedManifest, type Attachment, pushedManifest } from "../../oci/pushed.ts"
 import { parseReference, type Reference, repositoryOf } from "../../oci/reference.ts"
@@ -135,7 +135,7 @@ const uploadOne = (
       job: `${address} ${row.address}`,
       diffId: row.diff_id,
       directory: paths.layer(row.id),
-      isPacked: isFramed(stagedFor(tools, address).config),
+      packing: packingOf(stagedFor(tools, address).config),
       access,
       repository,
       known: knownBlobs(tools, row.diff_id, host, repository),
@@ -215,8 +215,12 @@ const attachmentFor = (
     }
   })
 
-const isFramed = (config: Uint8Array): boolean =>
-  Result.getOrNull(Result.flatMap(parseImageConfig(config), deltaImageOf))?.format === "framed"
+/** A delta is small, and made once for many; one of frames is compressed already. */
+const packingOf = (config: Uint8Array): Packing => {
+  const delta = Result.getOrNull(Result.flatMap(parseImageConfig(config), deltaImageOf))
+  if (delta === null) return "gzip"
+  return delta.format === "framed" ? "none" : "smallest"
+}
 
 /** What a repository calls an image, as far as this engine knows; null: nothing. */
 export const digestIn = (

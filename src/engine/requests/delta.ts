@@ -6,8 +6,9 @@ import * as Schema from "effect/Schema"
 import type { Address } from "../../../machines/words.ts"
 import { Directories } from "../../kernel/directories.ts"
 import { type Credentials, type EncodedLayer, PullFault } from "../../layers/carrier.ts"
-import { deltaConfig, type DeltaFormat } from "../../oci/delta.ts"
+import { deltaConfig, type DeltaFormat, deltaImageOf } from "../../oci/delta.ts"
 import { digestOf } from "../../oci/digest.ts"
+import { parseImageConfig } from "../../oci/image-config.ts"
 import {
   familiarRepository, formatReference, parseReference, type Reference,
 } from "../../oci/reference.ts"
@@ -95,7 +96,7 @@ const watchDelta = (address: Address, layers: number, tell: (news: DeltaNews) =>
 export const makeDeltas = (wanted: WantedDeltas, tell: (news: DeltaNews) => void) =>
   Effect.gen(function*() {
     const place = wanted.push === null ? null : yield* placeFor(wanted)
-    for (const source of wanted.sources) yield* Effect.asVoid(findImage(source))
+    for (const name of [...wanted.sources, wanted.target]) yield* refuseDelta(name)
     for (const source of wanted.sources) {
       const delta = yield* makeDelta({ ...wanted, source }, tell)
       tell({ kind: "made", delta })
@@ -106,6 +107,18 @@ export const makeDeltas = (wanted: WantedDeltas, tell: (news: DeltaNews) => void
       const gone = wanted.tag === null ? Effect.ignore(removeImage(imageId, false)) : Effect.void
       yield* Effect.ensuring(pushing, gone)
     }
+  })
+
+/** What a delta makes is what one is wanted of; of a delta itself, nobody would apply it. */
+const refuseDelta = (name: string) =>
+  Effect.gen(function*() {
+    const store = yield* Store
+    const { imageId } = yield* findImage(name)
+    const config = parseImageConfig(store.images.get(imageId)!.config)
+    const delta = Result.getOrNull(Result.flatMap(config, deltaImageOf))
+    if (delta === null) return
+    const advice = "name the images that it is between"
+    return yield* new DeltaFault({ cause: `${name} is a delta itself: ${advice}` })
   })
 
 /** Where deltas of an image go: the repository must have the image, or nobody would find them. */
