@@ -38,7 +38,7 @@ export function baseStream(parts: readonly Base[]): Base {
 
 /** A delta that cannot be applied: it is not whole, or made against another base. */
 export class DeltaError extends Error {
-  /** What is to blame: the delta's own bytes, or the base, which is not what it was made against. */
+  /** What is to blame: the delta's own bytes, or a base that is not what it was made against. */
   readonly what: "delta" | "base"
   constructor(message: string, what: "delta" | "base" = "delta", options?: ErrorOptions) {
     super(message, options)

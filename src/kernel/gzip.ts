@@ -13,7 +13,8 @@ export interface Gzip {
 const OUT_BYTES = 64 * 1024
 
 /**
- * gzip (RFC 1952) at zlib's own level, or its highest, on another thread. Pieces are asked for as the output is:
+ * gzip (RFC 1952) at zlib's own level, or its highest, on another thread. Pieces are asked for as
+ * the output is:
  * neither gathers. The same pieces give the same bytes, as there is no name and no time in them.
  */
 export const gzip = (pieces: Iterable<Uint8Array>, isSmallest = false): Gzip => {
