@@ -87,8 +87,7 @@ const unprivileged = process.getuid?.() !== 0
 
 describe.skipIf(unprivileged)("layers of real archives", () => {
   const names = [
-    "busybox-1.24", "busybox-1.29", "repeated-layers", "busybox-delta",
-    "busybox-delta-bad-magic", "busybox-delta-truncated",
+    "busybox-1.24", "busybox-1.29", "repeated-layers",
   ]
   for (const name of names) {
     it(`come back as their diff IDs: ${name}`, async () => {
@@ -100,10 +99,7 @@ describe.skipIf(unprivileged)("layers of real archives", () => {
         if (source.kind !== "archive") throw new Error("not in an archive")
         const { offset, size } = source
         const blob = fs.readFileSync(path).subarray(offset, offset + size)
-        if (/bad|truncated/.test(name)) {
-          expect(() => extract(blob, diffId)).toThrow(
-            expect.objectContaining({ reason: "digestMismatch" }))
-        } else expect(digest(rebuilt(extract(blob, diffId)))).toBe(diffId)
+        expect(digest(rebuilt(extract(blob, diffId)))).toBe(diffId)
       }
     })
   }
