@@ -108,7 +108,8 @@ describe("an archive of docker save", () => {
   }
 
   // The broken ones differ from what their configuration promises: extraction finds that.
-  it.each(["", "-bad-magic", "-truncated"])("is what a delta makes: busybox-delta%s", async (end) => {
+  const ends = ["", "-bad-magic", "-truncated"]
+  it.each(ends)("is what a delta makes: busybox-delta%s", async (end) => {
     const [image, ...others] = await found(gunzipSync(fixture(`busybox-delta${end}`)))
     expect(others).toEqual([])
     expect(image!.imageId).toBe(`sha256:${busybox29}`)
