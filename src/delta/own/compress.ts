@@ -27,9 +27,12 @@ const packed = async (bytes: Buffer, dictionary?: Buffer): Promise<Packed> => {
 
 const zstd = (bytes: Buffer, dictionary?: Buffer): Promise<Packed> => {
   const reach = bytes.length + (dictionary?.length ?? 0)
+  const window = Math.max(10, Math.ceil(Math.log2(reach)))
   const params = {
     [constants.ZSTD_c_compressionLevel]: 19,
-    [constants.ZSTD_c_windowLog]: Math.max(10, Math.ceil(Math.log2(reach))),
+    [constants.ZSTD_c_windowLog]: window,
+    // A tree with room for all that can be referred to: level 19 forgets beyond 8 MiB.
+    ...window <= 24 ? {} : { [constants.ZSTD_c_chainLog]: window },
   }
   const options = dictionary === undefined || dictionary.length === 0
     ? { params, pledgedSrcSize: bytes.length }

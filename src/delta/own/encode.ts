@@ -20,7 +20,9 @@ export const encodeDelta = async function*(scan: BaseScan, target: Base): AsyncG
   const waiting: Promise<readonly Buffer[]>[] = []
   let tarStart = 0
   for (const { items, last } of framesOf(plan(scan, target, list))) {
-    waiting.push(framed(scan, target, { items, tarStart, last }))
+    const frames = framed(scan, target, { items, tarStart, last })
+    frames.catch(() => {}) // it is told when its turn comes
+    waiting.push(frames)
     tarStart += items.reduce((sum, item) => sum + tarBytes(item), 0)
     if (waiting.length >= 2) yield* await waiting.shift()!
   }

@@ -191,6 +191,7 @@ const changeOf = (template: Group, group: Group): Change => ({
 
 /** Can the group be told as a change of the template, with all its bytes? */
 export const isLike = (template: Group, group: Group): boolean => {
+  if (template.bytes.equals(group.bytes)) return true
   const change = changeOf(template, group)
   return changed(template, change)?.equals(group.bytes) === true
     && contentLength(template, change) === group.content

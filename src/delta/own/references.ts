@@ -10,11 +10,11 @@ import { closest, endingOf, nameOf, stemOf } from "./scan.ts"
 import type { BaseScan, Entry } from "./scan.ts"
 
 /** Longest run that is one item, where nothing better is known. */
-const PIECE_BYTES = 4 << 20
+const PIECE_BYTES = 8 << 20
 /** … and of what needs no pool. */
 const COPY_BYTES = FRAME_TAR_BYTES / 2
 /** Of a piece's dictionary: what lies around the like place. */
-const AROUND_BYTES = 8 << 20
+const AROUND_BYTES = 12 << 20
 /** … and at least this much before and behind it. */
 const MARGIN_BYTES = 128 << 10
 /** Contents shorter than this are told as they are. */
@@ -130,7 +130,7 @@ export class References {
       ?? closest(group.path, byStem.get(stemOf(group.path)) ?? [], entries)
     if (named !== undefined) return entries[named]!
     const alike = byEnding.get(endingOf(group.path)) ?? []
-    return ofSize(alike.map((index) => entries[index]!), group.content)
+    return ofSize(alike, entries, group.content)
   }
 }
 
@@ -179,10 +179,18 @@ export const difference = (bytes: Buffer, old: Buffer): Buffer => {
   return bytes
 }
 
-/** The one of about this size, if there is one; sorted by size. */
-const ofSize = (entries: readonly Entry[], size: number): Entry | null => {
-  const at = entries.findIndex(({ group }) => group.content >= size)
-  const near = [entries[at], entries[at - 1]]
-    .filter((entry) => entry !== undefined && Math.abs(entry.group.content - size) <= size / 10)
-  return near[0] ?? null
+/** The one of about this size, if there is one, of indexes sorted by size. */
+const ofSize = (
+  indexes: readonly number[], entries: readonly Entry[], size: number,
+): Entry | null => {
+  let [low, high] = [0, indexes.length]
+  while (low < high) {
+    const middle = low + high >>> 1
+    if (entries[indexes[middle]!]!.group.content < size) low = middle + 1
+    else high = middle
+  }
+  const near = [indexes[low], indexes[low - 1]]
+    .flatMap((index) => index === undefined ? [] : [entries[index]!])
+    .find(({ group }) => Math.abs(group.content - size) <= size / 10)
+  return near ?? null
 }
