@@ -60,7 +60,6 @@ export const makeDelta = (
   socket: string,
   offered: Offered,
   format: Format,
-  signal?: AbortSignal,
 ): Promise<void> => {
   const query = new URLSearchParams({
     src: oldReference(offered),
@@ -68,7 +67,7 @@ export const makeDelta = (
     t: deltaReference(offered, format),
     format: format === "own" ? "framed" : "rsync",
   })
-  return posted(socket, `/images/delta?${query}`, () => {}, signal)
+  return posted(socket, `/images/delta?${query}`)
 }
 
 /** Sends the delta that has been made to the registry, and forgets it. */

@@ -16,8 +16,8 @@ import { Paths } from "../paths.ts"
 import { ProgressBoard } from "../progress.ts"
 import { Registries } from "../registries.ts"
 
-/** The extraction child may die (of memory, say): the layer is begun again this often. */
-const CHILDREN_MOST = 5
+/** The extraction child may die (of memory, say): a layer is begun again this often. */
+export const CHILDREN_MOST = 5
 
 const tools = Effect.gen(function*() {
   return {

@@ -18,9 +18,7 @@ import { Keyring } from "../keyring.ts"
 import { Paths } from "../paths.ts"
 import { ProgressBoard } from "../progress.ts"
 import { Registries } from "../registries.ts"
-
-/** The child may die (of memory, say): the layer is begun again this often. */
-const CHILDREN_MOST = 5
+import { CHILDREN_MOST } from "./layer.ts"
 
 const tools = Effect.gen(function*() {
   return {
