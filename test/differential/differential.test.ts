@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { askJson } from "../../simulations/bench/engines/docker.ts"
 import type { Daemon } from "../../simulations/bench/engines/engine.ts"
@@ -28,14 +29,27 @@ const sideOf = async (daemon: Daemon, shared: string): Promise<Side> => {
   return { daemon, shared, ids, own: { paths: [dataRoot, execRoot], images: Object.values(ids) } }
 }
 
-/** Removes what a row has left. */
-const tidy = async ({ socket }: Daemon): Promise<void> => {
-  const left = await askJson<{ Id: string }[]>(socket, "GET", "/containers/json?all=1")
-  await Promise.all(left.map(({ Id }) => call(socket, "DELETE", `/containers/${Id}?force=1&v=1`)))
+const alive = async (socket: string, beganMs: number): Promise<boolean> => {
+  const filters = JSON.stringify({ type: ["container"], event: ["create", "destroy"] })
+  const span = `since=${beganMs / 1000}&until=${Date.now() / 1000}`
+  const path = `/events?${span}&filters=${encodeURIComponent(filters)}`
+  const { text } = await call(socket, "GET", path)
+  const told = text.trim().split("\n").filter(Boolean).map((line) => JSON.parse(line))
+  const ended = new Set(told.filter(({ Action }) => Action === "destroy").map(({ id }) => id))
+  return told.some(({ id }) => !ended.has(id))
 }
 
-const compare = async (row: Row): Promise<void> => {
-  const beganMs = Date.now()
+/**
+ * Removes what a row has left, and waits until the end of each container has been told: dockerd
+ * answers before that, and the next row would be told it.
+ */
+const tidy = async ({ socket }: Daemon, beganMs: number): Promise<void> => {
+  const left = await askJson<{ Id: string }[]>(socket, "GET", "/containers/json?all=1")
+  await Promise.all(left.map(({ Id }) => call(socket, "DELETE", `/containers/${Id}?force=1&v=1`)))
+  while (await alive(socket, beganMs)) await sleep(20)
+}
+
+const compare = async (row: Row, beganMs: number): Promise<void> => {
   const told: string[] = []
   const differing = new Set<string>()
   for (const step of row.steps) {
@@ -70,10 +84,11 @@ describe.skipIf(why !== null)("beside Docker's own daemon", () => {
 
   describe.each(Object.entries(TABLES))("%s", (_, rows) => {
     test.each(rows.map((row) => [row.name, row] as const))("%s", async (_, row) => {
+      const beganMs = Date.now()
       try {
-        await compare(row)
+        await compare(row, beganMs)
       } finally {
-        await Promise.all([tidy(pair.ours), tidy(pair.theirs)])
+        await Promise.all([tidy(pair.ours, beganMs), tidy(pair.theirs, beganMs)])
       }
     })
   })
