@@ -17,7 +17,10 @@ export interface PatchState {
   position: number
 }
 
-/** Copies are made in pieces of at most this size. */
+/**
+ * What is made is gathered to this before it goes on: a delta of a program has copies of some
+ * hundred bytes, and each would be a write by itself.
+ */
 const PIECE_BYTES = 256 << 10
 
 /**
@@ -33,8 +36,9 @@ export class Patch {
   readonly #s: PatchState
   readonly #command = Buffer.alloc(COMMAND_MAX)
   #filled: number
-  /** For copies; not there before the first. */
+  /** Made, and not yet given to the sink; not there before the first. */
   #piece: Buffer | null = null
+  #made = 0
 
   constructor(base: Base, sink: Sink, state?: PatchState) {
     this.#base = base
@@ -71,6 +75,7 @@ export class Patch {
         case "command": at = this.#gather(bytes, at, end)
       }
     }
+    this.#flush()
     return at - start
   }
 
@@ -86,29 +91,43 @@ export class Patch {
 
   #copy(until: number): void {
     const s = this.#s
-    this.#piece ??= Buffer.allocUnsafeSlow(PIECE_BYTES)
-    const length = Math.min(PIECE_BYTES, s.left, until - s.position)
-    const got = this.#base.read(s.from, this.#piece.subarray(0, length))
+    const piece = this.#room()
+    const length = Math.min(PIECE_BYTES - this.#made, s.left, until - s.position)
+    const got = this.#base.read(s.from, piece.subarray(this.#made, this.#made + length))
     if (got < length) {
       throw new DeltaError(`the base ends at ${s.from + got}, not at ${this.#base.size}`)
     }
     s.from += length
-    this.#put(this.#piece, 0, length)
+    this.#put(length)
   }
 
   #literal(bytes: Buffer, at: number, end: number, until: number): number {
     const s = this.#s
-    const to = Math.min(end, at + s.left, at + until - s.position)
-    this.#put(bytes, at, to)
-    return to
+    const piece = this.#room()
+    const most = Math.min(end, at + s.left, at + until - s.position)
+    const length = bytes.copy(piece, this.#made, at, most)
+    this.#put(length)
+    return at + length
   }
 
-  #put(bytes: Buffer, start: number, end: number): void {
+  /** The piece, with room for at least a byte. */
+  #room(): Buffer {
+    if (this.#made === PIECE_BYTES) this.#flush()
+    return this.#piece ??= Buffer.allocUnsafeSlow(PIECE_BYTES)
+  }
+
+  #put(length: number): void {
     const s = this.#s
-    s.left -= end - start
-    s.position += end - start
+    this.#made += length
+    s.left -= length
+    s.position += length
     if (s.left === 0) s.phase = "command"
-    this.#sink(bytes, start, end)
+  }
+
+  #flush(): void {
+    const made = this.#made
+    this.#made = 0
+    if (made > 0) this.#sink(this.#piece!, 0, made)
   }
 
   /** Gathers the magic number or a command; once whole, does it. */

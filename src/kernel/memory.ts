@@ -21,8 +21,10 @@ const collector = (): NodeJS.GCFunction => {
 
 let gc: NodeJS.GCFunction | null = null
 
-/** Buffers that are in use all the time take less than half of this. */
+/** So many bytes of buffers may have become garbage that only a whole collection finds. */
 const OLD_BYTES = 3 * 2 ** 20
+/** Bytes of buffers that the last whole collection left: they are in use. */
+let inUse = 0
 
 /**
  * For who goes through many buffers: called every few MiB of them. V8 does not see how much memory
@@ -32,7 +34,12 @@ const OLD_BYTES = 3 * 2 ** 20
 export const tidy = (): void => {
   gc ??= collector()
   gc({ type: "minor" })
-  if (process.memoryUsage().arrayBuffers > OLD_BYTES) gc({ type: "major" })
+  const held = process.memoryUsage().arrayBuffers
+  inUse = Math.min(inUse, held)
+  if (held > inUse + OLD_BYTES) {
+    gc({ type: "major" })
+    inUse = process.memoryUsage().arrayBuffers
+  }
   mallocTrim(0)
 }
 

@@ -10,10 +10,12 @@ import { bind, check, Errno, errno, isErrno } from "./libc.ts"
 const OPENAT2 = 437
 const RESOLVE_NO_SYMLINKS = 0x04
 const RESOLVE_BENEATH = 0x08
+const RWF_NOWAIT = 0x08
 const RWF_DONTCACHE = 0x80
 const PROT_READ = 1
 const MAP_SHARED = 1
 const FADV_RANDOM = 1
+const FADV_WILLNEED = 3
 const FADV_DONTNEED = 4
 const PAGE = 4096
 const O_PATH = 0o10000000
@@ -136,6 +138,18 @@ export function resident(fd: number, offset: number, pages: number): readonly bo
   const known = mincore(at, pages * PAGE, vector) === 0
   check(munmap(at, pages * PAGE), "munmap", `fd ${fd}`)
   return known ? Array.from(vector, (byte) => (byte & 1) === 1) : null
+}
+
+const probe = Buffer.alloc(1)
+/**
+ * Has the kernel begin to read a file's first `length` bytes; answers whether it does. It does not
+ * where they are in the page cache already (or are being read), or that cannot be known: what this
+ * brings in is to be dropped again (`dropCache`). preadv2(2), posix_fadvise(2).
+ */
+export const readAhead = (fd: number, length: number): boolean => {
+  point(koffi.address(probe), 1)
+  if (Number(preadv2(fd, iovec, 1, 0, RWF_NOWAIT)) >= 0 || !isErrno("EAGAIN")) return false
+  return fadvise(fd, 0, length, FADV_WILLNEED) === 0
 }
 
 /** Asks the kernel to forget a file's clean pages. */

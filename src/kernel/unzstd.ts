@@ -7,6 +7,8 @@ import type { Sink } from "./inflate.ts"
  */
 const createDCtx = bind("void *ZSTD_createDCtx()")
 const freeDCtx = bind("size_t ZSTD_freeDCtx(void *d)")
+const decompressDCtx = bind(
+  "size_t ZSTD_decompressDCtx(void *d, void *out, size_t room, const void *in, size_t length)")
 const decompressStream = bind("size_t ZSTD_decompressStream(void *d, void *out, void *in)")
 const isError = bind("unsigned int ZSTD_isError(size_t code)")
 const getErrorName = bind("const char *ZSTD_getErrorName(size_t code)")
@@ -73,4 +75,16 @@ export class ZstdDecompressor {
   close(): void {
     freeDCtx(this.#d)
   }
+}
+
+let shared: unknown = null
+
+/**
+ * Fills `into` with the bytes of zstd frames, which must come to exactly that many; answers whether
+ * they did. Nothing is left to be collected.
+ */
+export const unzstd = (bytes: Buffer, into: Buffer): boolean => {
+  shared ??= createDCtx()
+  const length = decompressDCtx(shared, into, into.length, bytes, bytes.length)
+  return !isError(length) && Number(length) === into.length
 }

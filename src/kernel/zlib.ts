@@ -1,4 +1,4 @@
-import { constants, crc32 as nodeCrc32, zstdCompressSync, zstdDecompressSync } from "node:zlib"
+import { constants, crc32 as nodeCrc32, zstdCompressSync } from "node:zlib"
 
 /**
  * CRC-32 as gzip and Ethernet have it (RFC 1952 section 8), of `bytes` behind whatever gave
@@ -9,18 +9,3 @@ export const crc32 = (bytes: Uint8Array, before = 0): number => nodeCrc32(bytes,
 /** One zstd frame (RFC 8878) at level 3. */
 export const zstd = (bytes: Uint8Array): Buffer =>
   zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 3 } })
-
-/**
- * The bytes of zstd frames that must come to exactly `length`; null: damaged, or another length.
- * No input makes it allocate more than `length` and a little.
- */
-export const unzstd = (bytes: Uint8Array, length: number): Buffer | null => {
-  if (length === 0) return null
-  try {
-    const chunkSize = Math.max(64, length)
-    const plain = zstdDecompressSync(bytes, { maxOutputLength: length, chunkSize })
-    return plain.length === length ? plain : null
-  } catch {
-    return null
-  }
-}

@@ -1,15 +1,15 @@
 import { type Base, baseStream } from "../delta/base.ts"
 import { PullFault } from "./carrier.ts"
 import { LayerDamaged } from "./damage.ts"
-import { LayerTar } from "./rebuild.ts"
+import { LayerCache, LayerTar } from "./rebuild.ts"
 import { Recent } from "./recent.ts"
 
-/** Each open tar has some 5 MiB of caches, and two layers may be in the making at once. */
-const OPEN_MAX = 2
+/** Each open tar has two descriptors and the table of its frames. */
+const OPEN_MAX = 32
 
 /**
  * The base of a delta: an image of this disk as one stream, the tars of its layers end to end, read
- * at random. Few of its layers are open at a time. Throws `PullFault` and `Errno`.
+ * at random, through one cache. Throws `PullFault` and `Errno`.
  */
 export class BaseImage implements Base {
   readonly size: number
@@ -17,12 +17,18 @@ export class BaseImage implements Base {
   readonly #layers: readonly (Base & { readonly diffId: string })[]
   readonly #stream: Base
   readonly #tars = new Recent<number, LayerTar>(OPEN_MAX, (tar) => tar.close())
+  readonly #cache = new LayerCache()
+  /** Where in the stream each layer begins. */
+  readonly #starts: number[] = []
 
   /** `directories`: of the layers, lowest first. `close` it again. */
   constructor(directories: readonly string[]) {
     this.#directories = directories
+    let start = 0
     const layers = directories.map((_, n) => {
+      this.#starts.push(start)
       const { size, diffId } = this.#open(n)
+      start += size
       const read: Base["read"] = (position, buffer) =>
         sound(() => this.#open(n).read(position, buffer))
       return { diffId, size, read }
@@ -48,11 +54,13 @@ export class BaseImage implements Base {
 
   close(): void {
     this.#tars.clear()
+    this.#cache.close()
   }
 
   #open(n: number): LayerTar {
-    return this.#tars.get(n) ??
-      this.#tars.set(n, sound(() => LayerTar.open(this.#directories[n]!)))
+    return this.#tars.get(n) ?? this.#tars.set(n, sound(() =>
+      LayerTar.open(this.#directories[n]!, { cache: this.#cache, origin: this.#starts[n]! })
+    ))
   }
 }
 

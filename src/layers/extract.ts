@@ -5,7 +5,6 @@ import { Sha256 } from "../kernel/digest.ts"
 import { flushCalls, fsyncOrders } from "../kernel/flush.ts"
 import type { FlushCalls } from "../kernel/flush.ts"
 import { Errno } from "../kernel/libc.ts"
-import { tidy } from "../kernel/memory.ts"
 import { makeTree, removeAt } from "../kernel/tree.ts"
 import { PullFault } from "./carrier.ts"
 import type { Fetched } from "./carrier.ts"
@@ -318,7 +317,6 @@ export class Extraction {
     const reader = new TarReader(replay)
     IndexReader.saved((buffer, offset) => readAt(this.#files.index, buffer, offset),
       this.#index.length, ({ raw, records }) => {
-        tidy() // each frame's records are garbage by the next
         let told = 0
         for (const { kind, path, rawEnd, contentLength } of records) {
           reader.write(raw, told, rawEnd)

@@ -1,11 +1,13 @@
-import { crc32, unzstd } from "../kernel/zlib.ts"
+import { unzstd } from "../kernel/unzstd.ts"
+import { crc32 } from "../kernel/zlib.ts"
 import { LayerDamaged } from "./damage.ts"
 import {
   FOOTER_FRAME_LENGTH, FRAME_HEADER_LENGTH, FRAME_RAW_MAX, FRAME_RECORDS_MAX,
-  HEADER_LENGTH, KINDS, PATH_MAX, PIECE, TRAILER_LENGTH, VERSION,
+  HEADER_LENGTH, PATH_MAX, TRAILER_LENGTH, VERSION,
 } from "./index-format.ts"
-import type { Frame, FrameRef, Move, PlacedRecord, ReadAt, Saved } from "./index-format.ts"
-import { Cursor } from "./varint.ts"
+import type { Frame, FrameRef, Move, ReadAt, Saved } from "./index-format.ts"
+import { parseRecords } from "./index-records.ts"
+import { bounded, Cursor } from "./varint.ts"
 
 const damaged = (cause: string) => new LayerDamaged({ file: "index", cause })
 
@@ -50,15 +52,21 @@ export class IndexReader {
 
   /**
    * Reads the first `length` bytes of an unfinished index, which end with a closed frame, giving
-   * each frame to `each`. The answer is what `IndexWriter` needs to go on behind them.
+   * each frame to `each`, good until it returns. The answer is what `IndexWriter` needs to go on
+   * behind them.
    */
   static saved(readAt: ReadAt, length: number, each?: (frame: Frame) => void): Saved {
+    let plain = Buffer.alloc(0)
+    const room: Room = (wanted) => {
+      if (plain.length < wanted) plain = Buffer.allocUnsafeSlow(Math.max(wanted, 512 << 10))
+      return plain
+    }
     if (length < HEADER_LENGTH) throw damaged("it is shorter than its header")
     checkHeader(readAt)
     const frames: FrameRef[] = []
     let [fileOffset, tarPosition, nextEntry] = [HEADER_LENGTH, 0, 0]
     while (fileOffset < length) {
-      const { frame, clen } = readFrame(readAt, fileOffset, length)
+      const { frame, clen } = readFrame(readAt, fileOffset, length, room)
       if (frame.tarStart !== tarPosition || frame.firstEntry !== nextEntry) {
         throw damaged(`the frame at ${fileOffset} does not follow the one before`)
       }
@@ -87,12 +95,17 @@ export class IndexReader {
     return low
   }
 
-  /** Reads and decodes a frame. */
-  frame(number: number): Frame {
+  /** Where in the tar a frame begins. */
+  startOf(number: number): number {
+    return this.#frames[number]?.tarStart ?? 0
+  }
+
+  /** Reads and decodes a frame, into a buffer that `room` gives for so many bytes. */
+  frame(number: number, room: Room = freshRoom): Frame {
     const ref = this.#frames[number]
     if (ref === undefined) throw new RangeError(`index: no frame ${number}`)
     const { frame, clen } = readFrame(this.#readAt, ref.fileOffset,
-      ref.fileOffset + FRAME_HEADER_LENGTH + ref.clen)
+      ref.fileOffset + FRAME_HEADER_LENGTH + ref.clen, room)
     const next = this.#frames[number + 1]
     const [tarEnd, entryEnd] = [next?.tarStart ?? this.tarSize, next?.firstEntry ?? this.nEntries]
     if (clen !== ref.clen || frame.tarStart !== ref.tarStart || frame.tarEnd !== tarEnd ||
@@ -116,10 +129,24 @@ interface ParsedFooter {
   readonly nEntries: number
 }
 
-const exactly = (readAt: ReadAt, length: number, offset: number): Buffer => {
-  const buffer = Buffer.allocUnsafe(length)
+/** Gives a buffer of at least so many bytes. */
+type Room = (length: number) => Buffer
+
+const freshRoom: Room = (length) => Buffer.allocUnsafe(length)
+
+const exactly = (
+  readAt: ReadAt, length: number, offset: number, room: Room = freshRoom,
+): Buffer => {
+  const buffer = room(length).subarray(0, length)
   if (readAt(buffer, offset) !== length) throw damaged("it ends too early")
   return buffer
+}
+
+/** For what is compressed: no longer needed once it has been decoded. */
+let scratch = Buffer.alloc(0)
+const scratchRoom: Room = (length) => {
+  if (scratch.length < length) scratch = Buffer.allocUnsafeSlow(Math.max(length, 64 << 10))
+  return scratch
 }
 
 /** Turns what a cursor found wrong into damage. */
@@ -173,14 +200,9 @@ function parseFooter(footer: Buffer, footerOffset: number): ParsedFooter {
   return { frames, moves, tarSize, diffId, nEntries }
 }
 
-const bounded = (value: number, most: number): number => {
-  if (value > most) throw new RangeError("a length in it is too large")
-  return value
-}
-
 /** Reads the frame at `offset`, which must end at or before `limit`. */
 function readFrame(
-  readAt: ReadAt, offset: number, limit: number,
+  readAt: ReadAt, offset: number, limit: number, room: Room,
 ): { readonly frame: Frame; readonly clen: number } {
   const at = `the frame at ${offset}`
   if (limit - offset < FRAME_HEADER_LENGTH) throw damaged(`${at} ends too early`)
@@ -190,15 +212,15 @@ function readFrame(
   const recordsLength = header.readUInt32LE(12)
   if (header.toString("latin1", 0, 4) !== "FRM1") throw damaged(`${at} does not begin as one`)
   if (clen > limit - offset - FRAME_HEADER_LENGTH) throw damaged(`${at} ends too early`)
-  const payload = exactly(readAt, clen, offset + FRAME_HEADER_LENGTH)
+  const payload = exactly(readAt, clen, offset + FRAME_HEADER_LENGTH, scratchRoom)
   if (crc32(payload, crc32(header.subarray(0, 40))) !== header.readUInt32LE(40)) {
     throw damaged(`${at} has another checksum`)
   }
   if (rawLength > FRAME_RAW_MAX || recordsLength > FRAME_RECORDS_MAX) {
     throw damaged(`${at} is too large`)
   }
-  const plain = unzstd(payload, rawLength + recordsLength)
-  if (plain === null) throw damaged(`${at} cannot be decompressed`)
+  const plain = room(rawLength + recordsLength).subarray(0, rawLength + recordsLength)
+  if (plain.length === 0 || !unzstd(payload, plain)) throw damaged(`${at} cannot be decompressed`)
   const start = {
     tarStart: whole(at, () => new Cursor(header, 16).u64()),
     firstEntry: header.readUInt32LE(32),
@@ -211,37 +233,4 @@ function readFrame(
     throw damaged(`${at} does not hold what it says`)
   }
   return { frame: { ...start, tarEnd, nEntries, records }, clen }
-}
-
-function parseRecords(
-  bytes: Buffer, start: Pick<Frame, "tarStart" | "firstEntry" | "raw">,
-) {
-  const cursor = new Cursor(bytes)
-  const records: PlacedRecord[] = []
-  let path: Buffer = Buffer.alloc(0)
-  let rawEnd = 0
-  let tarEnd = start.tarStart
-  let nextEntry = start.firstEntry
-  while (cursor.left > 0) {
-    const rawBefore = bounded(cursor.varint(), start.raw.length - rawEnd)
-    rawEnd += rawBefore
-    tarEnd += rawBefore
-    const kind = KINDS[cursor.byte()]
-    if (kind === undefined) throw new RangeError("an entry is of no known kind")
-    if (kind === "continued" && nextEntry === 0) throw new RangeError("it continues nothing")
-    const shared = bounded(cursor.varint(), path.length)
-    const rest = cursor.bytes(bounded(cursor.varint(), PATH_MAX - shared))
-    path = Buffer.concat([path.subarray(0, shared), rest])
-    const content = kind === "content" || kind === "continued"
-    const contentLength = content ? cursor.varint() : 0
-    const fileOffset = content ? cursor.varint() : 0
-    const nCrcs = bounded(Math.ceil(contentLength / PIECE), cursor.left / 4)
-    const crcs = Array.from({ length: nCrcs }, () => cursor.u32())
-    if (kind !== "continued") nextEntry++
-    records.push({
-      kind, entry: nextEntry - 1, path, rawEnd, tarStart: tarEnd, contentLength, fileOffset, crcs,
-    })
-    tarEnd += contentLength
-  }
-  return { records, tarEnd: tarEnd + start.raw.length - rawEnd, nextEntry }
 }

@@ -2,8 +2,9 @@
 export class Recent<Key extends string | number, Value> {
   readonly #most: number
   readonly #release: (value: Value) => void
-  /** The latest first. */
-  #held: { readonly key: Key; readonly value: Value }[] = []
+  /** The latest last. */
+  readonly #held = new Map<Key, Value>()
+  #last: Key | null = null
 
   constructor(most: number, release: (value: Value) => void = () => {}) {
     this.#most = most
@@ -11,21 +12,30 @@ export class Recent<Key extends string | number, Value> {
   }
 
   get(key: Key): Value | undefined {
-    const at = this.#held.findIndex((one) => one.key === key)
-    if (at < 0) return undefined
-    const [found] = this.#held.splice(at, 1)
-    this.#held.unshift(found!)
-    return found!.value
+    const found = this.#held.get(key)
+    if (found === undefined || key === this.#last) return found
+    this.#held.delete(key)
+    this.#held.set(key, found)
+    this.#last = key
+    return found
   }
 
+  /** Of a key that is not held. */
   set(key: Key, value: Value): Value {
-    this.#held.unshift({ key, value })
-    while (this.#held.length > this.#most) this.#release(this.#held.pop()!.value)
+    this.#held.set(key, value)
+    this.#last = key
+    for (const [oldest, falling] of this.#held) {
+      if (this.#held.size <= this.#most) break
+      this.#held.delete(oldest)
+      this.#release(falling)
+    }
     return value
   }
 
   /** Lets go of everything. */
   clear(): void {
-    for (const { value } of this.#held.splice(0)) this.#release(value)
+    const held = [...this.#held.values()]
+    this.#held.clear()
+    for (const value of held) this.#release(value)
   }
 }

@@ -22,6 +22,12 @@ export const writeVarint = (buffer: Buffer, value: number, offset: number): numb
   return at
 }
 
+/** A length that was read, if it is at most `most`. */
+export const bounded = (value: number, most: number): number => {
+  if (value > most) throw new RangeError("a length in it is too large")
+  return value
+}
+
 /** Reads on through a buffer; every step past its end, and every unsafe number, is a RangeError. */
 export class Cursor {
   readonly #buffer: Buffer
@@ -70,11 +76,15 @@ export class Cursor {
     return value
   }
 
+  /** Passes over the next `length` bytes. */
+  skip(length: number): void {
+    if (length > this.left) throw new RangeError("it ends too early")
+    this.offset += length
+  }
+
   /** The next `length` bytes, not copied. */
   bytes(length: number): Buffer {
-    if (length > this.left) throw new RangeError("it ends too early")
-    const bytes = this.#buffer.subarray(this.offset, this.offset + length)
-    this.offset += length
-    return bytes
+    this.skip(length)
+    return this.#buffer.subarray(this.offset - length, this.offset)
   }
 }

@@ -15,37 +15,30 @@ export type Way = (typeof WAYS)[number]
 const BASE_NOTE = "io.balena.delta.base"
 
 /**
- * A case in the registry. The new image is in two repositories: in `ownRepository` its delta in
- * this engine's own format is found beside it, in `repository` it has none.
+ * A case in the registry: the new image is in a repository for each way, as a delta that is pushed
+ * beside it is found by whoever pulls it.
  */
 export interface Offered {
   readonly pair: DeltaCase
   readonly host: string
-  readonly repository: string
-  readonly ownRepository: string
 }
 
 export const offer = async (pair: DeltaCase, host: string): Promise<Offered> => {
-  const repository = `bench/delta-${pair.name}`
-  const ownRepository = `${repository}-own`
-  for (const to of [repository, ownRepository]) {
-    await push(pair.old, host, to, "old")
-    await push(pair.new, host, to, "new")
+  const offered = { pair, host }
+  for (const way of WAYS) {
+    await push(pair.old, host, repositoryOf(offered, way), "old")
+    await push(pair.new, host, repositoryOf(offered, way), "new")
   }
-  return { pair, host, repository, ownRepository }
+  return offered
 }
 
 /** The repository from which a device pulls. */
-export const repositoryOf = ({ repository, ownRepository }: Offered, way: Way): string =>
-  way === "own" ? ownRepository : repository
+export const repositoryOf = ({ pair }: Offered, way: Way): string =>
+  `bench/delta-${pair.name}-${way}`
 
-/** What a device pulls that has the old image: a delta of this engine's own is found by itself. */
+/** The new image: what a device pulls that has the old one, and finds the delta by itself. */
 export const referenceOf = (offered: Offered, way: Way): string =>
-  `${offered.host}/${repositoryOf(offered, way)}:${way === "v3" ? "v3" : "new"}`
-
-/** The new image in the repository that the delta goes to. */
-export const newReference = (offered: Offered, format: Format): string =>
-  `${offered.host}/${repositoryOf(offered, format)}:new`
+  `${offered.host}/${repositoryOf(offered, way)}:new`
 
 /** The delta's own tag: a device that finds it by itself needs none. */
 const deltaReference = (offered: Offered, format: Format): string =>
@@ -53,7 +46,7 @@ const deltaReference = (offered: Offered, format: Format): string =>
 
 /** The image that the device has before. */
 export const oldReference = (offered: Offered): string =>
-  `${offered.host}/${offered.repository}:old`
+  `${offered.host}/${repositoryOf(offered, "layers")}:old`
 
 /** Has an engine that holds both images make the delta; throws what it says against it. */
 export const makeDelta = (
@@ -63,7 +56,7 @@ export const makeDelta = (
 ): Promise<void> => {
   const query = new URLSearchParams({
     src: oldReference(offered),
-    dest: newReference(offered, format),
+    dest: referenceOf(offered, format),
     t: deltaReference(offered, format),
     format: format === "own" ? "framed" : "rsync",
   })
@@ -91,21 +84,20 @@ interface Blob {
 
 /** The blobs that a device with the old image fetches, config and manifest not among them. */
 export const blobsOf = async (offered: Offered, way: Way): Promise<readonly Blob[]> => {
-  const { pair, host, repository } = offered
-  if (way === "layers") return changed(pair)
-  if (way === "own") return ownBlobs(offered)
-  const { layers } = await manifestAt<Layered>(host, repository, "v3")
-  return layers.slice(common(pair))
+  return way === "layers" ? changed(offered.pair) : deltaBlobs(offered, way)
 }
 
 /** The delta as a device finds it: among the referrers of the new image, by what it is for. */
-const ownBlobs = async ({ pair, host, ownRepository }: Offered): Promise<readonly Blob[]> => {
+const deltaBlobs = async (offered: Offered, format: Format): Promise<readonly Blob[]> => {
+  const { pair, host } = offered
+  const repository = repositoryOf(offered, format)
   const tag = sha256(pair.new.manifest).replace(":", "-")
-  const { manifests } = await manifestAt<Referrers>(host, ownRepository, tag)
+  const { manifests } = await manifestAt<Referrers>(host, repository, tag)
   const base = imageId(pair.old)
   const found = manifests.findLast(({ annotations }) => annotations?.[BASE_NOTE] === base)
   if (found === undefined) throw new Error("the new image has no delta against the old one")
-  return (await manifestAt<Layered>(host, ownRepository, found.digest)).layers
+  const { layers } = await manifestAt<Layered>(host, repository, found.digest)
+  return format === "v3" ? layers.slice(common(pair)) : layers
 }
 
 interface Layered {

@@ -8,7 +8,7 @@ import { peakAnonymous, processorMs } from "../gauges.ts"
 import { startWarm, warmRegistry } from "../pull.ts"
 import type { Sitting } from "../sitting.ts"
 import {
-  blobsOf, forget, FORMATS, makeDelta, newReference, offer, oldReference, referenceOf, repositoryOf,
+  blobsOf, forget, FORMATS, makeDelta, offer, oldReference, referenceOf, repositoryOf,
   shipDelta,
   WAYS,
   type Format, type Offered, type Way,
@@ -92,7 +92,7 @@ const makeAll = async (bench: Bench): Promise<void> => {
   const { sitting, engine, offered, run } = bench
   await using volume = await sitting.volume(engine)
   const dataRoot = join(volume.mountPoint, "data")
-  const wanted = FORMATS.map((format) => newReference(offered, format))
+  const wanted = FORMATS.map((format) => referenceOf(offered, format))
   await fill(bench, dataRoot, [oldReference(offered), ...wanted])
   for (const format of inTurn(FORMATS, run)) {
     await noted(bench, format, ["bytes", "makeS", "makeCpuS", "makeMb"], async () => {
@@ -155,7 +155,9 @@ const update = async (
   const hear = ({ status = "" }: Progress) => void heard.push(status)
   const found = await taken(daemon, () => pull(socket, reference, hear, options.signal))
   const hasFound = heard.some((status) => status.startsWith("Pulling a delta of"))
-  if (way === "own" && !hasFound) throw new Error("the pull found no delta, and took the layers")
+  if (hasFound !== (way !== "layers")) {
+    throw new Error(`the pull found ${hasFound ? "a" : "no"} delta`)
+  }
   const { Id } = await askJson<{ readonly Id: string }>(socket, "GET", `/images/${reference}/json`)
   const wanted = imageId(offered.pair.new)
   if (Id !== wanted) throw new Error(`the pull gave ${Id}, not the new image ${wanted}`)

@@ -2,7 +2,7 @@ import { crc32 } from "node:zlib"
 import { BaseReader } from "./base.ts"
 import { contentOf, EntryReader } from "./entries.ts"
 import {
-  broken, FrameError, DICTIONARY_BYTES, ENTRY, RUN, SOURCES,
+  broken, FrameError, DICTIONARY_BYTES, ENTRY, GROUP_BYTES, RUN, SOURCES,
 } from "./format.ts"
 import type { Base } from "../base.ts"
 import type { Column, FrameHead, Source } from "./format.ts"
@@ -59,6 +59,7 @@ class Output {
 /** Buffers that frames use one after the other, so that nothing gathers. */
 export class Workspace {
   readonly out = Buffer.allocUnsafeSlow(OUT_BYTES)
+  readonly headers = Buffer.allocUnsafeSlow(GROUP_BYTES)
   #dictionary = Buffer.alloc(0)
 
   dictionary(length: number): Buffer {
@@ -221,7 +222,7 @@ export interface Made {
 export const carryOut = (
   body: Buffer, tarBytes: number, base: Base, workspace: Workspace, sink: Sink,
 ): Made => {
-  const reader = new BaseReader(base)
+  const reader = new BaseReader(base, workspace.headers)
   const out = new Output(workspace.out, tarBytes, sink)
   new Run(body, reader, out, workspace).all()
   out.flush()
