@@ -267,6 +267,34 @@ describe("damage to a layer", () => {
   })
 })
 
+describe("small files one after another", () => {
+  it("are asked for ahead, and leave the page cache as it was", () => {
+    const { directory, tar } = layOut(Array.from({ length: 60 }, (_, n) => ({
+      header: noise(512, n), path: [`file${n}`], kind: "file", cut: "none",
+      segments: [{ hole: 0, content: noise(5000, n) }], padding: noise(120, n),
+    })))
+    const fds = Array.from({ length: 60 }, (_, n) => fs.openSync(`${directory}/diff/file${n}`, "r"))
+    const cached = () => fds.flatMap((fd, n) => resident(fd, 0, 2)!.includes(true) ? [n] : [])
+    for (const fd of fds) {
+      fs.fsyncSync(fd)
+      dropCache(fd)
+    }
+    // A file system that cannot drop its pages (tmpfs) has nothing to show here.
+    if (cached().length > 0) return
+    readAt(fds[30]!, Buffer.alloc(5000), 0)
+    const layer = LayerTar.open(directory)
+    const half = Buffer.alloc(tar.length / 2)
+    for (let at = 0; at < half.length; at += 1000) {
+      layer.read(at, half.subarray(at, Math.min(at + 1000, half.length)))
+    }
+    expect(half.equals(tar.subarray(0, half.length))).toBe(true)
+    expect(cached()).toContain(35)
+    layer.close()
+    expect(cached()).toEqual([30])
+    fds.forEach((fd) => fs.closeSync(fd))
+  })
+})
+
 describe("reading quietly", () => {
   const ways = { "in the kernel": readQuietly, "by mincore": readAndDrop }
   for (const [way, read] of Object.entries(ways)) {
