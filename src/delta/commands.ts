@@ -9,7 +9,7 @@ export const MAGIC_LENGTH = 4
 
 /** No more commands. */
 export const END = 0x00
-/** `01`..`40`: as many bytes follow. Understood, and never written. */
+/** `01`..`40`: as many bytes follow. balenaEngine reads it, and never writes it. */
 export const SHORT_MAX = 0x40
 /** `41`..`44`: a length, then as many bytes. */
 export const LITERAL = 0x41
@@ -51,8 +51,7 @@ export class CommandWriter {
     for (let at = start; at < end;) {
       const length = Math.min(LITERAL_BYTES_MAX, end - at)
       this.#room(COMMAND_MAX)
-      const opcode = this.#filled++
-      this.#out[opcode] = LITERAL + this.#number(length)
+      this.#literalHead(length)
       if (length <= OUT_BYTES - this.#filled) {
         this.#filled += bytes.copy(this.#out, this.#filled, at, at + length)
       } else {
@@ -88,6 +87,11 @@ export class CommandWriter {
     const position = this.#number(this.#position)
     this.#out[opcode] = COPY + 4 * position + this.#number(this.#length)
     this.#length = 0
+  }
+
+  #literalHead(length: number): void {
+    const opcode = this.#filled++
+    this.#out[opcode] = length <= SHORT_MAX ? length : LITERAL + this.#number(length)
   }
 
   /** Puts a number down; answers which width it has. */

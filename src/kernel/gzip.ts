@@ -1,5 +1,5 @@
 import { Readable } from "node:stream"
-import { constants, createGzip } from "node:zlib"
+import { createGzip } from "node:zlib"
 
 /** A gzip stream that is read as it is made. */
 export interface Gzip {
@@ -13,14 +13,12 @@ export interface Gzip {
 const OUT_BYTES = 64 * 1024
 
 /**
- * gzip (RFC 1952) at zlib's own level, or its highest, on another thread. Pieces are asked for as
- * the output is:
+ * gzip (RFC 1952) at zlib's own level, on another thread. Pieces are asked for as the output is:
  * neither gathers. The same pieces give the same bytes, as there is no name and no time in them.
  */
-export const gzip = (pieces: Iterable<Uint8Array>, isSmallest = false): Gzip => {
+export const gzip = (pieces: Iterable<Uint8Array>): Gzip => {
   const source = Readable.from(pieces, { objectMode: true, highWaterMark: 1 })
-  const level = isSmallest ? constants.Z_BEST_COMPRESSION : constants.Z_DEFAULT_COMPRESSION
-  const packed = createGzip({ chunkSize: OUT_BYTES, level })
+  const packed = createGzip({ chunkSize: OUT_BYTES })
   source.on("error", (error) => packed.destroy(error)).pipe(packed)
   const output = packed[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
   return {

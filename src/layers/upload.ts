@@ -1,6 +1,8 @@
 import * as Effect from "effect/Effect"
+import { breathe } from "../delta/own/scan.ts"
+import { squeezed } from "../delta/squeeze/squeeze.ts"
 import { Sha256 } from "../kernel/digest.ts"
-import { gzip } from "../kernel/gzip.ts"
+import { type Gzip, gzip } from "../kernel/gzip.ts"
 import { digestOf } from "../oci/digest.ts"
 import { MEDIA } from "../oci/manifest.ts"
 import { referrersIndex } from "../oci/pushed.ts"
@@ -11,7 +13,7 @@ import {
 } from "../registry/repository.ts"
 import { FIRST_WORD_MS, persist, type Persistence, Tries } from "../registry/retry.ts"
 import { type Content, putBlob } from "../registry/upload.ts"
-import { PullFault, type Uploaded } from "./carrier.ts"
+import { type Packing, PullFault, type Uploaded } from "./carrier.ts"
 import { LayerDamaged } from "./damage.ts"
 import { faultOf } from "./faults.ts"
 import type { PublishMessage, UploadMessage } from "./messages.ts"
@@ -86,7 +88,7 @@ const tryMounts = (job: UploadMessage, registry: Registry["Service"], tries: Tri
     return { mounted: null, session }
   })
 
-/** A layer's tar as gzip: bit for bit the tar it was made of, which is hashed on the way. */
+/** A layer's tar, packed: bit for bit the tar it was made of, which is hashed on the way. */
 const layerContent = (
   { directory, diffId, packing }: UploadMessage,
   progress: UploadTools["progress"],
@@ -110,8 +112,7 @@ const layerContent = (
       throw new LayerDamaged({ file: directory, cause: `its tar is ${found}, not ${diffId}` })
     }
     const packed = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        packing === "none" ? asItIs(pieces()) : gzip(pieces(), packing === "smallest")),
+      Effect.sync(() => packedBy(packing, pieces())),
       (packed) => Effect.sync(() => packed.close()),
     )
     const next = Effect.tryPromise({ try: packed.next, catch: unreadable }).pipe(
@@ -120,13 +121,18 @@ const layerContent = (
     return { next, digest: () => named(blobHash) }
   })
 
-/** What cannot be compressed any more, in the way of `gzip`. */
-const asItIs = (pieces: Iterator<Buffer>): ReturnType<typeof gzip> => ({
-  next: () =>
-    new Promise((resolve) => {
-      const { done, value } = pieces.next()
-      resolve(done === true ? null : value)
-    }),
+const packedBy = (packing: Packing, pieces: Generator<Buffer>): Gzip => {
+  if (packing === "gzip") return gzip(pieces)
+  return asItComes(packing === "smallest" ? squeezed(pieces) : pieces)
+}
+
+/** What needs no thread of its own, in the way of `gzip`; others have a turn before each piece. */
+const asItComes = (pieces: Iterator<Buffer>): Gzip => ({
+  next: async () => {
+    await breathe()
+    const { done, value } = pieces.next()
+    return done === true ? null : value
+  },
   close: () => {},
 })
 

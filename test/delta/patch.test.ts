@@ -138,7 +138,9 @@ describe("commands", () => {
     expect(hex(copy(0xffff, 0x10000))).toBe("727302364bffff0001000000")
     expect(hex(copy(0x10000, 1))).toBe("727302364d000100000100")
     expect(hex(copy(2 ** 32, 2 ** 40))).toBe("72730236540000000100000000000001000000000000")
-    expect(hex([{ literal: Buffer.from("a") }])).toBe("7273023641016100")
+    expect(hex([{ literal: Buffer.from("a") }])).toBe("72730236016100")
+    expect(hex([{ literal: Buffer.alloc(64) }])).toMatch(/^7273023640(00){65}$/)
+    expect(hex([{ literal: Buffer.alloc(65) }])).toMatch(/^727302364141(00){66}$/)
     expect(hex([{ literal: Buffer.alloc(256) }])).toMatch(/^72730236420100(00){257}$/)
   })
 
@@ -152,7 +154,7 @@ describe("commands", () => {
     const literal = Buffer.alloc(LITERAL_BYTES_MAX + 5)
     const bytes = written([{ literal }])
     expect(bytes.subarray(4, 9).toString("hex")).toBe("4301000000")
-    expect(bytes.subarray(9 + LITERAL_BYTES_MAX).toString("hex")).toBe("4105000000000000")
+    expect(bytes.subarray(9 + LITERAL_BYTES_MAX).toString("hex")).toBe("05000000000000")
   })
 })
 

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { gunzipSync } from "node:zlib"
 import * as Effect from "effect/Effect"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { squeezed } from "../../src/delta/squeeze/squeeze.ts"
 import { digestOf } from "../../src/oci/digest.ts"
 import { Carrier, type UploadJob } from "../../src/layers/carrier.ts"
 import type { WorldLayer } from "../contracts/carrier.ts"
@@ -59,16 +60,27 @@ describe("a layer that is sent", () => {
   const upload = (job: UploadJob) => run((carrier) => carrier.upload(job, watch))
   const refused = (job: UploadJob) => run((carrier) => Effect.flip(carrier.upload(job, watch)))
 
+  const sent = async (repository: string, digest: string): Promise<Buffer> => {
+    const answer = await fetch(`http://${world.registry.host}/v2/${repository}/blobs/${digest}`)
+    return Buffer.from(await answer.arrayBuffer())
+  }
+
   test("is the tar that it came as, in gzip", async () => {
     const job = await fetched(5 * MIB)
     const { digest, size } = await upload(job)
-    const blob = await run(() => Effect.promise(async () => {
-      const answer = await fetch(`http://${world.registry.host}/v2/pushed/blobs/${digest}`)
-      return Buffer.from(await answer.arrayBuffer())
-    }))
+    const blob = await sent("pushed", digest)
     expect(blob).toHaveLength(size)
     expect(digestOf(blob)).toBe(digest)
     expect(digestOf(gunzipSync(blob))).toBe(job.diffId)
+  })
+
+  test("is that tar squeezed, where it is to be smallest", async () => {
+    const job = await fetched(MIB)
+    const { digest } = await upload({ ...job, packing: "smallest", repository: "small" })
+    const blob = await sent("small", digest)
+    const tar = gunzipSync(blob)
+    expect(digestOf(tar)).toBe(job.diffId)
+    expect(blob.equals(Buffer.concat([...squeezed([tar])]))).toBe(true)
   })
 
   test("goes on where the connection broke, byte for byte", async () => {
