@@ -51,6 +51,14 @@ export const collectAll = (): void => {
 }
 
 /**
+ * V8 14 computes wrongly in a loop that changes a number which a closure inside of it changes as
+ * well, if it compiles that loop by Maglev while it runs: so it does not. For a process that works
+ * hard; called once what a start needs is loaded, as any flag invalidates compiled code that is
+ * kept. docs/decisions/0019.
+ */
+export const compileSoundly = (): void => setFlagsFromString("--no-maglev-osr")
+
+/**
  * From here on code is interpreted and memory comes before speed: for a process that mostly waits.
  * Called once what a start needs is loaded, as each flag invalidates compiled code that is kept.
  */

@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import { registryCertificates } from "../kernel/certificates.ts"
 import { lock, openAt, openRoot } from "../kernel/files.ts"
-import { tidy } from "../kernel/memory.ts"
+import { compileSoundly, tidy } from "../kernel/memory.ts"
 import { dieWithParent, giveWay } from "../kernel/priority.ts"
 import { capReceiveBuffer } from "../kernel/sockets.ts"
 import { removeTree } from "../kernel/tree.ts"
@@ -218,6 +218,7 @@ const program = Effect.gen(function*() {
 })
 
 dieWithParent()
+compileSoundly()
 // A signal for the whole process group or control group is the daemon's business: it stops jobs in
 // order, and its end is this process's end.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {})

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import koffi from "koffi"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { bind } from "../../src/kernel/libc.ts"
-import { pageOut, residentBytes, tidy } from "../../src/kernel/memory.ts"
+import { compileSoundly, pageOut, residentBytes, tidy } from "../../src/kernel/memory.ts"
 
 const MIB = 2 ** 20
 
@@ -36,7 +36,36 @@ const fieldOf = (name: string, field: string): number => {
   return Number(new RegExp(`^${field}:\\s*(\\d+) kB$`, "m").exec(from)![1]) * 1024
 }
 
+/** A sum over bytes in a loop of the shape that is not compiled rightly. */
+const walk = (bytes: Buffer): number => {
+  let at = 0
+  let sum = 0
+  const number = (width: number) => {
+    let value = 0
+    for (let n = 0; n < 1 << width; n++) value = value * 256 + bytes[at++]!
+    return value
+  }
+  while (at < bytes.length - 8) {
+    const op = bytes[at++]!
+    if (op >= 0x80) {
+      const [first, second] = [number(op >> 2 & 1), number(op & 1)]
+      sum = (sum + first * 3 + second) % 1e9
+    } else {
+      const length = op < 0x40 ? 1 : number(op & 1)
+      at += length & 7
+      sum = (sum + length) % 1e9
+    }
+  }
+  return sum
+}
+
 describe("memory", () => {
+  test("loops are compiled soundly", () => {
+    const bytes = Buffer.from(Array.from({ length: 400_000 }, (_, n) => n * 2654435761 >>> 13))
+    compileSoundly()
+    expect(walk(bytes)).toBe(390_602_741)
+  })
+
   test("buffers that have grown old are collected once they are garbage", () => {
     let held: Buffer[] | null = Array.from({ length: 256 }, () => Buffer.alloc(64 * 1024, 1))
     for (let turn = 0; turn < 4; turn++) tidy() // in use, they become old
