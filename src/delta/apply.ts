@@ -12,6 +12,9 @@ export interface ApplyState {
   readonly frames?: DeltaState
 }
 
+/** Making so much of a tar leaves garbage that is worth a collection. */
+const UNTIDY_BYTES = 4 << 20
+
 /**
  * A delta layer becomes the layer's tar: decompressed bytes of its blob are pushed, the target's go
  * to the sink. Which format the delta has is told by its first byte. Stands between a decompressor
@@ -27,6 +30,8 @@ export class Apply {
   readonly #wrapper: WrapperReader
   #patch: Patch | null = null
   #frames: DeltaDecoder | null = null
+  /** Bytes that a patch has made since the last tidying. */
+  #untidy = 0
   /** As of the last place between two frames. */
   #anchor: ApplyState
 
@@ -112,7 +117,13 @@ export class Apply {
     const patch = this.#patch!
     const before = patch.position
     const used = patch.push(bytes, at, to, air.left)
-    air.left -= patch.position - before
+    const made = patch.position - before
+    air.left -= made
+    this.#untidy += made
+    if (this.#untidy >= UNTIDY_BYTES) {
+      this.#tidy()
+      this.#untidy = 0
+    }
     return used
   }
 }

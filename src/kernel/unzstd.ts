@@ -7,8 +7,8 @@ import type { Sink } from "./inflate.ts"
  */
 const createDCtx = bind("void *ZSTD_createDCtx()")
 const freeDCtx = bind("size_t ZSTD_freeDCtx(void *d)")
-const decompressDCtx = bind(
-  "size_t ZSTD_decompressDCtx(void *d, void *out, size_t room, const void *in, size_t length)")
+const decompressUsingDict = bind("size_t ZSTD_decompress_usingDict(void *d, void *out, " +
+  "size_t room, const void *in, size_t length, const void *dictionary, size_t dictionaryLength)")
 const decompressStream = bind("size_t ZSTD_decompressStream(void *d, void *out, void *in)")
 const isError = bind("unsigned int ZSTD_isError(size_t code)")
 const getErrorName = bind("const char *ZSTD_getErrorName(size_t code)")
@@ -81,10 +81,12 @@ let shared: unknown = null
 
 /**
  * Fills `into` with the bytes of zstd frames, which must come to exactly that many; answers whether
- * they did. Nothing is left to be collected.
+ * they did. With the dictionary that they were made with; it is not copied, as node:zlib does, and
+ * nothing is left to be collected.
  */
-export const unzstd = (bytes: Buffer, into: Buffer): boolean => {
+export const unzstd = (bytes: Buffer, into: Buffer, dictionary: Buffer | null = null): boolean => {
   shared ??= createDCtx()
-  const length = decompressDCtx(shared, into, into.length, bytes, bytes.length)
-  return !isError(length) && Number(length) === into.length
+  const made = decompressUsingDict(
+    shared, into, into.length, bytes, bytes.length, dictionary, dictionary?.length ?? 0)
+  return !isError(made) && Number(made) === into.length
 }

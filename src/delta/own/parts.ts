@@ -1,4 +1,5 @@
-import { brotliDecompressSync, constants, zstdDecompressSync } from "node:zlib"
+import { brotliDecompressSync } from "node:zlib"
+import { unzstd } from "../../kernel/unzstd.ts"
 import { broken, CODECS, COLUMN_BYTES, COLUMNS, POOL_BYTES } from "./format.ts"
 import type { Codec, Column } from "./format.ts"
 import { Reader, Writer } from "./varint.ts"
@@ -45,9 +46,6 @@ export const partsOf = (body: Buffer): Readonly<Record<Part, Packed>> => {
   return { columns: columns!, pool: pool!, fresh: fresh!, add: add! }
 }
 
-/** No part is longer than a window of this. */
-const WINDOW_LOG = Math.log2(POOL_BYTES)
-
 /** Unfolds a part; no input makes it allocate more than `length` and a little. */
 export const unpack = ({ codec, bytes, length }: Packed, dictionary?: Buffer): Buffer => {
   const plain = codec === "stored" ? bytes : decompress(codec, bytes, length, dictionary)
@@ -59,13 +57,17 @@ const decompress = (
   codec: "zstd" | "brotli", bytes: Buffer, length: number, dictionary?: Buffer,
 ): Buffer => {
   if (length === 0) throw broken("a part of nothing")
-  // Room for all at once: so zstd needs no window beside it, if it knows the length.
-  const options = { maxOutputLength: length, chunkSize: Math.max(64, length) }
-  const params = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG }
+  if (codec === "brotli") return unbrotli(bytes, length)
+  const plain = Buffer.allocUnsafeSlow(length)
+  if (!unzstd(bytes, plain, dictionary)) throw broken("a part cannot be unfolded")
+  return plain
+}
+
+const unbrotli = (bytes: Buffer, length: number): Buffer => {
   try {
-    if (codec === "brotli") return brotliDecompressSync(bytes, options)
-    return zstdDecompressSync(bytes, dictionary === undefined || dictionary.length === 0
-      ? { ...options, params } : { ...options, params, dictionary })
+    // Room for all at once.
+    const chunkSize = Math.max(64, length)
+    return brotliDecompressSync(bytes, { maxOutputLength: length, chunkSize })
   } catch (error) {
     throw broken(`a part cannot be unfolded (${(error as Error).message})`)
   }
