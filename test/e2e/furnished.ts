@@ -12,8 +12,14 @@ export interface Furnished {
   readonly registry: (options?: RegistryOptions) => Promise<EmbeddedRegistry>
 }
 
-/** An engine that has something to lose, for all tests of a suite: after each of them it has it. */
-export const furnishedEngine = (name: string): Furnished => {
+/**
+ * An engine that has something to lose, for all tests of a suite: after each of them it has it.
+ * `more`: what else it is to have.
+ */
+export const furnishedEngine = (
+  name: string,
+  more: (engine: Engine) => Promise<unknown> = () => Promise.resolve(),
+): Furnished => {
   let corner: Corner
   let engine: Engine
   let before: Belongings
@@ -23,6 +29,7 @@ export const furnishedEngine = (name: string): Furnished => {
     corner = await openCorner()
     engine = await corner.start({ name })
     await furnish(engine)
+    await more(engine)
     before = await belongings(engine)
   })
   afterEach(async () => {

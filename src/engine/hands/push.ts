@@ -6,10 +6,12 @@ import { parseImageConfig } from "../../oci/image-config.ts"
 import type { Laid } from "../../../machines/push.ts"
 import type { Address } from "../../../machines/words.ts"
 import {
-  type Access, Carrier, type KnownBlob, type Packing, type PullFault, type Uploaded,
+  type Access, Carrier, type KnownBlob, type Packing, PullFault, type Uploaded,
 } from "../../layers/carrier.ts"
 import { attachedManifest, type Attachment, pushedManifest } from "../../oci/pushed.ts"
-import { parseReference, type Reference, repositoryOf } from "../../oci/reference.ts"
+import {
+  familiarRepository, parseReference, type Reference, repositoryOf,
+} from "../../oci/reference.ts"
 import type { Staged } from "../../store/images.ts"
 import type { LayerRow } from "../../store/layers.ts"
 import { Store, type StoreBody } from "../../store/store.ts"
@@ -205,7 +207,12 @@ const attachmentFor = (
     const quiet = { named: () => {}, retrying: () => {} }
     const { manifest, manifestDigest, mediaType } = yield* carrier.resolve({
       repository: reference.path, reference: subject, access, platform: null, bases: [], ...quiet,
-    })
+    }).pipe(Effect.catchIf(({ reason }) => reason === "notFound", ({ cause }) =>
+      new PullFault({
+        reason: "notFound",
+        cause: `what the delta makes is not in ${familiarRepository(reference)} any more, push it `
+          + `again: ${cause}`,
+      })))
     const bytes = layers.reduce((sum, { size }) => sum + size, 0)
     return {
       subject: { mediaType, digest: manifestDigest, size: manifest.length },
