@@ -37,8 +37,10 @@ const ALL = Object.keys(STEPS) as readonly Step[]
 /** Three chunks, of which the last is short. */
 const CONTENT = noise(9 * 2 ** 20, 7)
 const ARCHIVE = archiveOf(savedFiles(partsOf("app:1", [tarball({ path: "a", content: CONTENT })])))
-const VERSIONS = ([1, 2] as const).map((version) =>
-  archiveOf(savedFiles(partsOf(`step:${version}`, UPDATE[version].map(({ tar }) => tar)))))
+const VERSIONS = ([1, 2] as const).map((version) => {
+  const tars = UPDATE[version].map(({ tar }) => Buffer.from(tar))
+  return archiveOf(savedFiles(partsOf(`step:${version}`, tars)))
+})
 
 describe.skipIf(whyNoEngine() !== null)("a push", () => {
   const device = furnishedEngine("refused", async (engine) => {
@@ -250,7 +252,8 @@ describe.skipIf(whyNoEngine() !== null)("a push", () => {
     test("ends where its target has gone from the registry", () =>
       offered(async (name, registry) => {
         registry.inject({ on: "manifest", method: "GET", misdeed: answer(404) })
-        expect(saidIn(await make(name))).toMatch(/^what the delta makes is not in \S+\/app any more/)
+        expect(saidIn(await make(name)))
+          .toMatch(/^what the delta makes is not in \S+\/app any more, push it again: /)
       }))
   })
 })

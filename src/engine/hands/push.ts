@@ -97,13 +97,14 @@ const knownBlobs = (
 const upload = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent, PullFault> =>
   Effect.gen(function*() {
     const { store } = tools
-    const { layers } = stagedFor(tools, order.address)
+    const { config, layers } = stagedFor(tools, order.address)
+    const packing = packingOf(config)
     const rows = layers.map((address) => store.layers.get(address)!)
     // What an image has twice is sent once.
     const distinct = [...new Map(rows.map((row) => [row.diff_id, row])).values()]
     const sent = yield* Effect.forEach(
       distinct.toReversed(),
-      (row) => Effect.map(uploadOne(tools, order, row, CHILDREN_MOST), (blob) =>
+      (row) => Effect.map(uploadOne(tools, order, { row, packing }, CHILDREN_MOST), (blob) =>
         [row.diff_id, blob] as const),
       { concurrency: "unbounded" },
     )
@@ -117,14 +118,20 @@ const upload = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent,
     }
   })
 
+interface ToUpload {
+  readonly row: LayerRow
+  readonly packing: Packing
+}
+
 const uploadOne = (
   tools: Tools,
   order: Order<Wanted>,
-  row: LayerRow,
+  layer: ToUpload,
   children: number,
 ): Effect.Effect<Uploaded, PullFault> =>
   Effect.suspend(() => {
     const { board, carrier, paths } = tools
+    const { row, packing } = layer
     const { address } = order
     const reference = referenceOf(order.params.reference)
     const access = accessFor(tools, address, reference)
@@ -135,7 +142,7 @@ const uploadOne = (
       job: `${address} ${row.address}`,
       diffId: row.diff_id,
       directory: paths.layer(row.id),
-      packing: packingOf(stagedFor(tools, address).config),
+      packing,
       access,
       repository,
       known: knownBlobs(tools, row.diff_id, host, repository),
@@ -155,7 +162,7 @@ const uploadOne = (
   }).pipe(
     Effect.catchIf(
       ({ reason }) => reason === "lost" && children > 1,
-      () => uploadOne(tools, order, row, children - 1),
+      () => uploadOne(tools, order, layer, children - 1),
     ),
   )
 
