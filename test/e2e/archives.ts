@@ -34,7 +34,7 @@ export const partsOf = (tag: string, layers: readonly Buffer[], config = {}): Pa
 /** The one image of an archive that an engine has saved. */
 export const savedParts = (path: string): Parts => {
   const files = new ArchiveFiles(path)
-  const read = (name: string) => files.bytes(name, 1 << 20)
+  const read = (name: string) => files.bytes(name, 8 << 20)
   try {
     const [{ Config, Layers, RepoTags: [tag] }] = JSON.parse(read("manifest.json").toString())
     return { config: read(Config), layers: Layers.map(read), tag }

@@ -1,7 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { DeltaTerms } from "../../../machines/delta.ts"
 import { type Address, keyOf } from "../../../machines/words.ts"
-import { Directories } from "../../kernel/directories.ts"
 import { Carrier } from "../../layers/carrier.ts"
 import type { DeltaFormat } from "../../oci/delta.ts"
 import { Store } from "../../store/store.ts"
@@ -15,7 +14,6 @@ const tools = Effect.gen(function*() {
     carrier: yield* Carrier,
     paths: yield* Paths,
     board: yield* ProgressBoard,
-    directories: yield* Directories,
   }
 })
 type Tools = Effect.Success<typeof tools>
@@ -37,7 +35,7 @@ export const deltaHands = Effect.map(tools, (tools): Hands => ({
 }))
 
 const encode = (
-  { store, carrier, paths, board, directories }: Tools,
+  { store, carrier, paths, board }: Tools,
   { address, params }: Order<DeltaTerms>,
 ): Effect.Effect<MachineEvent> =>
   Effect.suspend(() => {
@@ -57,12 +55,7 @@ const encode = (
     })
   }).pipe(
     Effect.map((layers): MachineEvent => ({ type: "encoded", row: { layers } })),
-    // Before it is said: what it took of a full disk may be what is missing to write that down.
-    Effect.catch(({ reason, cause }) =>
-      Effect.as(
-        directories.discard(spoolOf(paths, address)),
-        { type: "encodeFailed", reason, cause } satisfies MachineEvent,
-      )),
+    Effect.catch(({ reason, cause }) => Effect.succeed({ type: "encodeFailed", reason, cause })),
     Effect.ensuring(Effect.sync(() => {
       for (let part = 0; part <= params.target.length; part++) board.end(partOf(address, part))
     })),
