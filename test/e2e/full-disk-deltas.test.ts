@@ -25,6 +25,8 @@ const RESERVE = 32
 const NO_ROOM = /^no space left on device: the engine cannot write down what it is asked to /
 const NO_SPACE = /no space left on device/
 const NEARLY = /^the disk is nearly full: /
+/** Who looks first has the word. */
+const FULL = /^the disk is nearly full: |no space left on device/
 
 /** Three layers of noise. */
 const noisy = (version: number): Parts =>
@@ -105,7 +107,7 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
     const MOMENTS: readonly (readonly [string, number, RegExp])[] = [
       ["while it is made", RESERVE + 1.5, NEARLY],
       ["once it is made, as an image,", RESERVE + 3.5, NEARLY],
-      ["as others take it", 0, /^the disk is nearly full: |no space left on device/],
+      ["as others take it", 0, FULL],
     ]
     test.each(MOMENTS)("that has no room %s ends, says so, and leaves nothing", async (
       _, leave, words,
@@ -157,7 +159,7 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
           expect(lines.filter(({ status }) => USES_DELTA.test(status ?? ""))).toHaveLength(1)
           return { status: pulling.status, lines }
         }
-        expect(saidIn(await heard(true))).toMatch(NO_SPACE)
+        expect(saidIn(await heard(true))).toMatch(FULL)
         await expectIntact(corner, before)
         filler.drop()
         registry.heal()
