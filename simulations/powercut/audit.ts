@@ -22,7 +22,7 @@ export interface Audit {
   readonly unsound: readonly string[]
   /** What is on the disk without a row, or in a row without being on the disk. */
   readonly leaks: readonly string[]
-  /** Rows of what is not finished: commands, checkpoints, staged images. */
+  /** Rows of what is not finished: commands, checkpoints, staged images, deltas and pushes. */
   readonly unfinished: readonly string[]
 }
 
@@ -88,6 +88,8 @@ const auditOf = (db: Database.Database, dataRoot: string): Audit => {
       ...column<string>("SELECT 'command ' || name || ' of ' || address FROM command"),
       ...column<string>("SELECT 'checkpoint of ' || layer FROM checkpoint"),
       ...column<string>("SELECT 'staged ' || address FROM staged"),
+      ...column<string>(`SELECT 'machine ' || address FROM machine
+        WHERE address GLOB 'delta/*' OR address GLOB 'push/*'`),
       ...column<string>("SELECT 'not ready: ' || address FROM layer WHERE ready = 0"),
     ],
   }

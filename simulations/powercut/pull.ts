@@ -1,5 +1,4 @@
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { balena } from "../bench/engines/balena.ts"
 import { dockerDone, images, pull } from "../bench/engines/docker.ts"
 import { startDaemon } from "../bench/engines/engine.ts"
@@ -63,9 +62,6 @@ export const pullScenario = ({ image, old, rate }: PullOptions): Scenario =>
       let done = false
       const know = (): Known => ({ sent: gate.sent(), acknowledged, done })
       const cutter = new Cutter(disk, dice, count, know)
-      const instants = Array.from({ length: Math.ceil(count / 2) }, () => dice.next())
-        .map((share) => share * bytes)
-        .toSorted((one, other) => one - other)
       const dataRoot = dataRootOf(disk.mountPoint)
       const daemon = await startDaemon(rig, balena, { name: `pull-${round}`, dataRoot })
       if (old !== undefined) await pull(daemon.socket, `${repository}:old`)
@@ -73,14 +69,7 @@ export const pullScenario = ({ image, old, rate }: PullOptions): Scenario =>
       using _ = cutter.watchJournal(() => count / (acknowledged ? 60 : 400))
       const pulling = pull(daemon.socket, world.reference, () => (acknowledged = true))
         .then(() => (done = true))
-      pulling.catch(() => {}) // it is awaited below
-      while (!done && instants.length > 0 && cutter.left > 0) {
-        if (gate.sent() >= (instants[0] ?? 0)) {
-          instants.shift()
-          await cutter.take("instant")
-        } else await Promise.race([sleep(1), pulling])
-      }
-      await pulling
+      await cutter.along(pulling, () => gate.sent(), bytes)
       await cutter.rest(50)
       // what a trial's engine fetches is counted at the one gate
       const turn = inTurn()

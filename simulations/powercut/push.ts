@@ -1,5 +1,4 @@
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { balena } from "../bench/engines/balena.ts"
 import { dockerDone, images } from "../bench/engines/docker.ts"
 import { startDaemon } from "../bench/engines/engine.ts"
@@ -43,21 +42,10 @@ export const pushScenario = ({ image, rate }: {
       await dockerDone(daemon.socket, ["load", "--input", archive])
       const name = `${gate.host}/pushed:1`
       await dockerDone(daemon.socket, ["tag", LOADED, name])
-      let done = false
       const cutter = new Cutter(disk, dice, count, () => gate.taken())
-      const instants = Array.from({ length: Math.ceil(count / 2) }, () => dice.next())
-        .map((share) => share * blobBytes(image))
-        .toSorted((one, other) => one - other)
       using _ = cutter.watchJournal(() => 0.5)
-      const pushing = dockerDone(daemon.socket, ["push", name]).then(() => (done = true))
-      pushing.catch(() => {}) // it is awaited below
-      while (!done && instants.length > 0 && cutter.left > 0) {
-        if (gate.taken() >= (instants[0] ?? 0)) {
-          instants.shift()
-          await cutter.take("instant")
-        } else await Promise.race([sleep(1), pushing])
-      }
-      await pushing
+      const pushing = dockerDone(daemon.socket, ["push", name])
+      await cutter.along(pushing, () => gate.taken(), blobBytes(image))
       await cutter.rest(50)
       const common = { rig, alone: inTurn(), reference: await referenceOf(rig, daemon) }
       const trials = cutter.taken.map(({ cut, known }, index) => ({

@@ -150,6 +150,26 @@ export class Cutter<Known> {
   }
 
   /**
+   * Cuts at instants that `position` passes on the way to `end`, for as long as the work goes on:
+   * half of all cuts, if they find their place. Returns with the work.
+   */
+  async along(work: Promise<unknown>, position: () => number, end: number): Promise<void> {
+    let done = false
+    const working = work.finally(() => (done = true))
+    working.catch(() => {}) // it is awaited below
+    const instants = Array.from({ length: Math.ceil(this.#count / 2) }, () => this.#dice.next())
+      .map((share) => share * end)
+      .toSorted((one, other) => one - other)
+    while (!done && instants.length > 0 && this.left > 0) {
+      if (position() >= (instants[0] ?? 0)) {
+        instants.shift()
+        await this.take("instant")
+      } else await Promise.race([sleep(1), working])
+    }
+    await working
+  }
+
+  /**
    * Cuts at some of the moments at which the journal is written: `share` of them, as it is then.
    */
   watchJournal(share: () => number): Disposable {

@@ -28,6 +28,7 @@ import {
   type Broken, simBallast, SimDatabase, simDirectories, SimDirectories, simWal, Violation,
 } from "./disk.ts"
 import { simNetworks } from "./networks.ts"
+import { bareRun } from "./plan.ts"
 import { SimProcesses } from "./processes.ts"
 import { smallRegistry, type SimRegistry } from "./registry-sim.ts"
 import { simRuntime } from "./runtime.ts"
@@ -194,21 +195,7 @@ export class Device {
       Layer.succeed(Runtime, simRuntime({ time, life: this.#life, processes, weather })),
       Layer.succeed(Networks, simNetworks(this.claims)),
       Layer.succeed(Planner, {
-        plan: (row, endpoint) => ({
-          id: row.id,
-          lower: [],
-          home: PATHS.container(row.id),
-          files: {},
-          folders: [],
-          shmBytes: null,
-          spec: () => ({}),
-          terminal: false,
-          stdin: false,
-          stdinOnce: false,
-          log: true,
-          journal: null,
-          endpoint,
-        }),
+        plan: ({ id }, endpoint) => bareRun(id, PATHS.container(id), endpoint),
       }),
     )
     return Layer.provideMerge(Layer.effect(Loop, this.#loop(boot)), doors)

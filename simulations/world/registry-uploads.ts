@@ -60,7 +60,11 @@ export class Uploads {
   ): Promise<void> {
     const id = url.pathname.split("/").at(-1)!
     const session = this.#sessions.get(id)
-    if (request.method === "POST") return this.#begin(response, url)
+    if (request.method === "POST") {
+      if (misdeed === null) return this.#begin(response, url)
+      request.socket.destroy()
+      return
+    }
     if (session === undefined) return refuse(response, 404, "BLOB_UPLOAD_UNKNOWN")
     if (request.method === "GET") return this.#stand(response, url, session, 204)
     const before = session.bytes

@@ -62,6 +62,8 @@ export interface Fault {
   readonly on: Kind
   /** A blob's or manifest's digest; a manifest's tag; an upload's method. Missing: any. */
   readonly name?: string
+  /** Missing: any. */
+  readonly method?: string
   /** How many requests suffer it; missing: all. */
   readonly times?: number
   readonly misdeed: Misdeed
@@ -196,8 +198,9 @@ export class EmbeddedRegistry {
       status: 0,
     }
     this.seen.push(seen)
-    const misdeed = this.#misdeedFor(kind, name)
+    const misdeed = this.#misdeedFor(kind, name, method)
     response.on("close", () => (seen.status = response.statusCode))
+    const isTold = misdeed?.do === "cut" || misdeed?.do === "drop"
     if (misdeed?.do === "answer") {
       response.writeHead(misdeed.status, misdeed.headers).end(misdeed.body ?? "")
     } else if (misdeed?.do === "redirect") {
@@ -207,20 +210,23 @@ export class EmbeddedRegistry {
     else if (kind === "ping") json(response, 200, {})
     else if (kind === "referrers") this.#serveReferrers(repository, name, response)
     else if (kind === "upload") {
-      const isTold = misdeed?.do === "cut" || misdeed?.do === "drop"
       await this.uploads.serve(request, response, url, isTold ? misdeed : null)
     } else if (kind === "manifest" && method === "PUT") {
-      const tag = name.includes(":") ? null : name
-      this.addManifest(repository, headers["content-type"] ?? "", Buffer.from(body), tag)
-      response.writeHead(201).end()
+      if (misdeed?.do !== "drop") {
+        const tag = name.includes(":") ? null : name
+        this.addManifest(repository, headers["content-type"] ?? "", Buffer.from(body), tag)
+      }
+      if (isTold) response.destroy()
+      else response.writeHead(201).end()
     } else if (kind === "manifest") this.#serveManifest(repository, name, method, response)
     else if (method === "HEAD") this.#headBlob(name, response)
     else await this.#serveBlob(name, seen, misdeed, response)
   }
 
-  #misdeedFor(kind: Kind, name: string): Misdeed | null {
+  #misdeedFor(kind: Kind, name: string, method: string): Misdeed | null {
     const found = this.#faults.find(({ fault, left }) =>
-      left > 0 && fault.on === kind && (fault.name === undefined || fault.name === name)
+      left > 0 && fault.on === kind && (fault.name ?? name) === name &&
+      (fault.method ?? method) === method
     )
     if (found === undefined) return null
     found.left -= 1

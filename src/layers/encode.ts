@@ -8,6 +8,7 @@ import { EMPTY_LAYER, wrapperHead, wrapperTail } from "../delta/wrapper.ts"
 import { Sha256 } from "../kernel/digest.ts"
 import { close, makeAt, openAt, openRoot, readAt, sizeOf, writeAt } from "../kernel/files.ts"
 import { commonLayers } from "../oci/delta.ts"
+import { ensureSpace } from "./barrier.ts"
 import { BaseImage } from "./base.ts"
 import { steadyMs } from "./budget.ts"
 import type { EncodedLayer, EncodeJob, EncodeWatch, PullFault } from "./carrier.ts"
@@ -141,11 +142,16 @@ const throttled = (tell: (current: number, total: number) => void) => {
     })
 }
 
-/** A delta in its wrapper, whose head is written last: it has the delta's size. */
+/**
+ * A delta in its wrapper, whose head is written last: it has the delta's size. It grows only while
+ * the disk has more room than is kept in reserve.
+ */
 class DeltaFile {
   readonly #fd: number
   readonly #path: string
   #size = 0
+  /** At which size the room is looked at next. */
+  #lookAt = 0
 
   constructor(directory: number, path: string) {
     this.#path = path
@@ -154,6 +160,10 @@ class DeltaFile {
 
   /** Appends to the delta; to a file without one, its whole content. */
   append(bytes: Buffer, start: number, end: number): void {
+    if (this.#size >= this.#lookAt) {
+      ensureSpace(dirname(this.#path))
+      this.#lookAt = this.#size + CHUNK_BYTES
+    }
     writeAt(this.#fd, bytes, start, end, HEAD_BYTES + this.#size)
     this.#size += end - start
   }

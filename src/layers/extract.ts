@@ -18,6 +18,7 @@ import { IndexReader, IndexWriter } from "./index.ts"
 import { Patched } from "./patched.ts"
 import { restore } from "./resume.ts"
 import type { LayerFiles } from "./resume.ts"
+import { TarError } from "./tar-header.ts"
 import { TarReader } from "./tar.ts"
 import { ensureSpace } from "./barrier.ts"
 
@@ -168,7 +169,7 @@ export class Extraction {
       }
       return at - from
     } catch (error) {
-      throw faultOf(error, this.#entries.during)
+      throw this.#faultOf(error, this.#entries.during)
     }
   }
 
@@ -198,7 +199,7 @@ export class Extraction {
         entries: this.#index.nextEntry,
       }
     } catch (error) {
-      throw faultOf(error, "the layer's end")
+      throw this.#faultOf(error, "the layer's end")
     }
   }
 
@@ -294,6 +295,13 @@ export class Extraction {
       this.#compare("blob", blob.digest, this.#blobHash)
     }
     this.#compare("tar", diffId, this.#tarHash)
+  }
+
+  /** What a delta makes of another base than its own is, most often, no tar. */
+  #faultOf(error: unknown, during: string): PullFault {
+    return error instanceof TarError && (this.#options.base ?? null) !== null
+      ? damaged(`${LAYERS_MISMATCH}: the delta makes a tar with ${error.message}`)
+      : faultOf(error, during)
   }
 
   #compare(what: string, expected: string, hash: Sha256): void {

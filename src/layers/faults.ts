@@ -21,6 +21,9 @@ const CONTRADICTION = new Set([
   "E2BIG",
 ])
 
+const applying = ({ message }: DeltaError): string =>
+  `failed to register layer: applying delta: ${message}`
+
 /** Why extraction cannot go on, in the words of a pull. `during` says what was being done. */
 export const faultOf = (error: unknown, during: string): PullFault => {
   if (error instanceof PullFault) return error
@@ -28,11 +31,9 @@ export const faultOf = (error: unknown, during: string): PullFault => {
   if (error instanceof TarError) return damaged(`the layer's tar has ${error.message}`)
   if (error instanceof DecompressError) return damaged(`the layer is ${error.message}`)
   if (error instanceof DeltaError && error.what === "base") {
-    return new PullFault({ reason: "noBase", cause: error.message })
+    return new PullFault({ reason: "noBase", cause: applying(error) })
   }
-  if (error instanceof DeltaError) {
-    return damaged(`failed to register layer: applying delta: ${error.message}`)
-  }
+  if (error instanceof DeltaError) return damaged(applying(error))
   if (error instanceof UnknownCompression) {
     return new PullFault({
       reason: "unsupported",

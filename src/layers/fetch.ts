@@ -67,7 +67,7 @@ const fetchNamed = (
   return once.pipe(
     Effect.catchIf(isDamage, ({ cause }) => {
       tools.retrying(cause, 0)
-      return Effect.mapError(again, (fault) => twice(fault, source.digest))
+      return Effect.mapError(again, (fault) => twice(fault, source.digest, job.base !== null))
     }),
     Effect.mapError((fault) => about(fault, source.digest)),
   )
@@ -76,13 +76,16 @@ const fetchNamed = (
 const isDamage = ({ reason }: PullFault): boolean =>
   reason === "digestMismatch" || reason === "damaged"
 
-const twice = (fault: PullFault, digest: string): PullFault => {
+const twice = (fault: PullFault, digest: string, isDelta: boolean): PullFault => {
   if (!isDamage(fault)) return fault
   const { reason, cause } = fault
+  const why = isDelta
+    ? "the registry's copy seems damaged or made of other images: make the delta again"
+    : "the registry's copy seems damaged: push the image again"
   return new PullFault({
     reason,
     cause: `filesystem layer verification failed for digest ${digest}: ${cause}; it was fetched ` +
-      "twice, so the registry's copy seems damaged: push the image again",
+      `twice, so ${why}`,
   })
 }
 

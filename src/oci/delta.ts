@@ -1,6 +1,5 @@
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import { Digest, digestFault, digestOf } from "./digest.ts"
+import { digestFault, digestOf } from "./digest.ts"
 import { ConfigFault, type ImageConfig, layersMismatch, parseImageConfig } from "./image-config.ts"
 
 /**
@@ -30,9 +29,6 @@ export interface DeltaImage {
   readonly format: DeltaFormat
 }
 
-const decodeLabels = Schema.decodeUnknownResult(
-  Schema.Struct({ [BASE]: Digest, [CONFIG]: Schema.NonEmptyString }))
-
 /** Reads a delta image's labels; null: it is no delta, as it names no base. */
 export function deltaImageOf(
   { config, diffIds }: ImageConfig,
@@ -41,10 +37,14 @@ export function deltaImageOf(
   if (base === undefined) return Result.succeed(null)
   const cause = digestFault(base)
   if (cause !== null) return fault(`parsing base image ${JSON.stringify(base)}: ${cause}`)
-  const labels = decodeLabels(config.labels)
-  if (Result.isFailure(labels)) return fault(`invalid delta image: ${labels.failure.message}`)
-  const targetBytes = Buffer.from(labels.success[CONFIG])
+  const targetBytes = Buffer.from(config.labels[CONFIG] ?? "")
+  if (targetBytes.length === 0) {
+    return fault(`invalid delta image: it has no ${CONFIG}, so nobody knows what it makes`)
+  }
   return Result.flatMap(parseImageConfig(targetBytes), (target) => {
+    if (target.config.labels[BASE] !== undefined) {
+      return fault("invalid delta image: what it makes is a delta itself, which nobody can run")
+    }
     const mismatch = layersMismatch(target.diffIds, diffIds.length)
     return mismatch === null
       ? Result.succeed({

@@ -245,8 +245,15 @@ const PIECE_BYTES = 64 * 1024
 /** A registry answers bytes once it has checked and kept them, and the kernel has sent them. */
 const TAKING = 10
 
-function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES)
+/**
+ * What has come is read before each: a registry may answer what is still being sent, and hang up.
+ * Once a write has failed for that, its answer is lost.
+ */
+async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    if (at > 0) await new Promise((resolve) => setImmediate(resolve))
+    yield bytes.subarray(at, at + PIECE_BYTES)
+  }
 }
 
 const lengthOf = (body: Body | undefined): Record<string, string> =>

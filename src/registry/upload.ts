@@ -1,7 +1,8 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { passing, type RegistryFault } from "./faults.ts"
+import { passing, RegistryFault } from "./faults.ts"
+import { nameOf } from "./http.ts"
 import type { Asked, Change, Registry } from "./registry.ts"
 import {
   beginUpload, changed, hasBlob, locationIn, type Session, type Target,
@@ -144,14 +145,15 @@ class Upload<E> {
       headers: { ...OCTETS, "content-range": `${from}-${from + bytes.length - 1}` },
       body: bytes,
     })
-    return Effect.flatMap(
+    return forgotten(Effect.flatMap(
       changed(this.#registry, change, [202, 416, ...from === 0 ? NO_PATCH : []]),
-      (asked): Effect.Effect<Asked, Anew | OnePiece> => {
+      (asked): Effect.Effect<Asked, RegistryFault | OnePiece> => {
         const { status } = asked.answer
         if (status === 202) return Effect.succeed(asked)
-        return Effect.fail(status === 416 ? new Anew() : new OnePiece())
+        const elsewhere = `${nameOf(asked.request)}: the registry does not go on at byte ${from}`
+        return Effect.fail(status === 416 ? passing(elsewhere) : new OnePiece())
       },
-    )
+    ))
   }
 
   /** How many bytes the registry has of it; null: it cannot say, and must be given all anew. */
@@ -185,7 +187,7 @@ class Upload<E> {
       headers: { ...OCTETS, ...headers },
       body,
     })
-    return changed(this.#registry, change, [200, 201, 202, 204]).pipe(
+    return forgotten(changed(this.#registry, change, [200, 201, 202, 204])).pipe(
       Effect.asVoid,
       Effect.catch((fault) =>
         Effect.gen({ self: this }, function*() {
@@ -218,6 +220,13 @@ class Upload<E> {
     }).pipe(Effect.scoped, Effect.catchIf(isAnew, () => this.#inOnePiece()))
   }
 }
+
+/** An upload that the registry does not know any more can begin anew. */
+const forgotten = <A, E>(
+  work: Effect.Effect<A, RegistryFault | E>,
+): Effect.Effect<A, RegistryFault | E> =>
+  Effect.mapError(work, (fault) =>
+    fault instanceof RegistryFault && fault.reason === "notFound" ? passing(fault.cause) : fault)
 
 const OCTETS = { "content-type": "application/octet-stream" }
 const NO_BYTES = new Uint8Array()

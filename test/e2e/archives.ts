@@ -1,9 +1,12 @@
 import { request } from "node:http"
+import { gzipSync } from "node:zlib"
 import { putImage } from "../../simulations/world/image-maker.ts"
 import type { EmbeddedRegistry } from "../../simulations/world/registry.ts"
+import { ArchiveFiles } from "../../src/layers/archive-files.ts"
+import { MEDIA } from "../../src/oci/manifest.ts"
 import { digestOf, type Made, tarball } from "../layers/tarballs.ts"
 import type { Engine } from "./engine.ts"
-import { errorIn, type Line, pull } from "./pulling.ts"
+import { errorIn, type Heard, type Line, pull } from "./pulling.ts"
 
 /** An image as an archive holds it; a test bends one part of it. */
 export interface Parts {
@@ -27,6 +30,43 @@ export const partsOf = (tag: string, layers: readonly Buffer[], config = {}): Pa
     ...config,
   }),
 })
+
+/** The one image of an archive that an engine has saved. */
+export const savedParts = (path: string): Parts => {
+  const files = new ArchiveFiles(path)
+  const read = (name: string) => files.bytes(name, 8 << 20)
+  try {
+    const [{ Config, Layers, RepoTags: [tag] }] = JSON.parse(read("manifest.json").toString())
+    return { config: read(Config), layers: Layers.map(read), tag }
+  } finally {
+    files.close()
+  }
+}
+
+/**
+ * Puts an image on a registry as it is, its configuration to the byte. `more`: what its manifest
+ * says beside.
+ */
+export const putParts = (
+  registry: EmbeddedRegistry,
+  repository: string,
+  { config, layers }: Pick<Parts, "config" | "layers">,
+  { tag = null as string | null, more = {} } = {},
+) => {
+  const blobs = layers.map((tar) => {
+    const blob = gzipSync(tar)
+    return { mediaType: MEDIA.ociLayerGzip, digest: registry.addBlob(blob), size: blob.length }
+  })
+  const manifest = json({
+    schemaVersion: 2,
+    mediaType: MEDIA.ociManifest,
+    config: { mediaType: MEDIA.ociConfig, digest: registry.addBlob(config), size: config.length },
+    layers: blobs,
+    ...more,
+  })
+  const digest = registry.addManifest(repository, MEDIA.ociManifest, manifest, tag)
+  return { digest, layers: blobs, bytes: manifest.length }
+}
 
 /** What `docker save` wrote before Docker 25, its members by name. */
 export const savedFiles = ({ config, layers, tag }: Parts) => {
@@ -65,8 +105,8 @@ export const layoutFiles = ({ config, layers, tag }: Parts) => {
 export const archiveOf = (files: Record<string, Buffer>, ...odd: readonly Made[]): Buffer =>
   tarball(...Object.entries(files).map(([path, content]) => ({ path, content })), ...odd)
 
-/** Loads an archive to the end; answers what went wrong, null: nothing. */
-export const load = ({ place }: Engine, archive: Buffer): Promise<string | null> =>
+/** Loads an archive to the end, whatever it is. */
+export const loadHeard = ({ place }: Engine, archive: Buffer): Promise<Heard> =>
   new Promise((resolve, reject) => {
     const options = { socketPath: place.socket, method: "POST", path: "/images/load?quiet=1" }
     const asked = request(options, (answer) => {
@@ -74,12 +114,16 @@ export const load = ({ place }: Engine, archive: Buffer): Promise<string | null>
       answer.setEncoding("utf8").on("data", (data: string) => (text += data))
       answer.on("end", () => {
         const lines = text.split("\n").filter(Boolean).map((line): Line => JSON.parse(line))
-        resolve(errorIn({ status: answer.statusCode!, lines }))
+        resolve({ status: answer.statusCode!, lines })
       })
     })
     asked.on("error", reject)
     asked.end(archive)
   })
+
+/** Loads an archive to the end; answers what went wrong, null: nothing. */
+export const load = async (engine: Engine, archive: Buffer): Promise<string | null> =>
+  errorIn(await loadHeard(engine, archive))
 
 /** How an image comes in: brings it under its tag, answers what went wrong. */
 export type Way = (

@@ -5,9 +5,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { ask, textOf } from "../../simulations/bench/engines/docker.ts"
 import { type MadeImage, putImage } from "../../simulations/world/image-maker.ts"
 import { EmbeddedRegistry } from "../../simulations/world/registry.ts"
-import { ArchiveFiles } from "../../src/layers/archive-files.ts"
 import { deltaAnnotations } from "../../src/oci/delta.ts"
 import { MEDIA } from "../../src/oci/manifest.ts"
+import { putParts, savedParts } from "./archives.ts"
 import { type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
 import { belongings, expectIntact } from "./intact.ts"
 import { errorIn, pull, UPDATE, USES_DELTA as USES } from "./pulling.ts"
@@ -34,41 +34,22 @@ describe.skipIf(whyNoEngine() !== null)("a delta that a pull finds by itself", (
 
   /** Puts up the delta that was made, as the subject of the second image. */
   const putDelta = (): Delta => {
-    const files = new ArchiveFiles(archive)
-    const read = (path: string) => files.bytes(path, 1 << 20)
-    const [saved] = JSON.parse(read("manifest.json").toString())
-    const config = read(saved.Config)
-    const layers = (saved.Layers as string[]).map((path) => {
-      const blob = gzipSync(read(path))
-      return {
-        mediaType: MEDIA.ociLayerGzip, digest: registry.addBlob(blob), size: blob.length,
-      }
-    })
-    files.close()
-    const bytes = layers.reduce((sum, { size }) => sum + size, 0)
+    const { config, layers } = savedParts(archive)
+    const bytes = layers.reduce((sum, tar) => sum + gzipSync(tar).length, 0)
     const subject = {
       mediaType: images[2].mediaType, digest: images[2].digest, size: images[2].manifestBytes,
     }
     const annotations = deltaAnnotations({ base: images[1].imageId, bytes })
-    const manifest = Buffer.from(JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MEDIA.ociManifest,
-      config: {
-        mediaType: MEDIA.ociConfig, digest: registry.addBlob(config), size: config.length,
-      },
-      layers,
-      subject,
-      annotations,
-    }))
-    const digest = registry.addManifest("app", MEDIA.ociManifest, manifest)
+    const put = putParts(registry, "app", { config, layers }, { more: { subject, annotations } })
+    const { digest, bytes: size } = put
     const index = Buffer.from(JSON.stringify({
       schemaVersion: 2,
       mediaType: MEDIA.ociIndex,
-      manifests: [{ mediaType: MEDIA.ociManifest, digest, size: manifest.length, annotations }],
+      manifests: [{ mediaType: MEDIA.ociManifest, digest, size, annotations }],
     }))
     const tag = images[2].digest.replace(":", "-")
     registry.addManifest("app", MEDIA.ociIndex, index, tag)
-    return { digest, layers }
+    return put
   }
 
   beforeAll(async () => {

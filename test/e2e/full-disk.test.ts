@@ -1,16 +1,13 @@
-import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import { openCopy } from "../../simulations/powercut/audit.ts"
-import { makeVolume } from "../../simulations/powercut/disk.ts"
 import { waitFor } from "../../simulations/powercut/scenario.ts"
 import type { LayerMake } from "../../simulations/world/image-maker.ts"
-import { EmbeddedRegistry } from "../../simulations/world/registry.ts"
-import { call } from "../api/tools.ts"
 import { noise, tarball } from "../layers/tarballs.ts"
-import { BUSYBOX_ARCHIVE, type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
-import { type Filler, fillerIn, freeOf, takenBy } from "./filler.ts"
-import { type Belongings, belongings, clearOut, expectIntact, furnish } from "./intact.ts"
+import { BUSYBOX_ARCHIVE, whyNoEngine } from "./engine.ts"
+import { freeOf } from "./filler.ts"
+import { fullDisk } from "./full.ts"
+import { belongings, expectIntact } from "./intact.ts"
 import { beginPull, errorIn, type Line, pull, putApp, someLayers } from "./pulling.ts"
 
 const MIB = 2 ** 20
@@ -28,69 +25,15 @@ const plain = (mebibytes: number): LayerMake => ({
 })
 
 describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
-  let corner: Corner
-  let dataRoot: string
-  let engine: Engine
-  let before: Belongings
-  let taken: number
-  let filler: Filler
-  let registry: EmbeddedRegistry
-  const start = () => corner.start({ name: "full", dataRoot })
-  /** What was there is there, under a daemon that was started after it. */
-  const heldBy = (next: Engine) => {
-    engine = next
-    before = { ...before, engine, pid: engine.pid }
-  }
-  const hasBallast = () => existsSync(join(dataRoot, "ballast"))
-
-  beforeAll(async () => {
-    corner = await openCorner()
-    const { mountPoint } = await makeVolume(corner.root, "disk", DISK_MIB)
-    dataRoot = join(mountPoint, "data")
-    filler = fillerIn(join(mountPoint, "filler"))
-    registry = await EmbeddedRegistry.start()
-    engine = await start()
-    await furnish(engine)
-    before = await belongings(engine)
-    taken = takenBy(dataRoot)
-  })
-  afterEach(async () => {
-    filler.drop()
-    registry.heal()
-    await expectIntact(corner, before)
-    const now = () => takenBy(dataRoot)
-    await waitFor("what was taken", async () => now() === taken, now)
-    await engine.done(["tag", "busybox:1.29", "room"]) // there is some, and it says so at rest
-    await engine.done(["rmi", "room"])
-    await waitFor("the ballast", async () => hasBallast())
-  })
-  afterAll(async () => {
-    await clearOut(engine)
-    expect(await engine.stop()).toBe(0)
-    await registry.close()
-    await corner[Symbol.asyncDispose]()
-  })
-
-  /** The same pull, now that there is room: nothing has been spoilt. */
-  const worksNow = async (reference: string): Promise<void> => {
-    expect(errorIn(await pull(engine, reference))).toBeNull()
-    await engine.done(["rmi", reference])
-  }
-  /** It hears and answers, and every byte of what it shows is right. */
-  const answers = async (): Promise<void> => {
-    const { socket } = engine.place
-    expect((await call(socket, "GET", "/_ping")).text).toBe("OK")
-    expect((await call(socket, "GET", "/debug/machines?format=text")).text).toMatch(/running\.up/)
-    expect(await belongings(engine)).toEqual(before)
-  }
+  const disk = fullDisk(DISK_MIB)
 
   describe("a pull", () => {
     interface Case {
       readonly layers: () => readonly LayerMake[]
-      /** Bytes left before it; 0: none, once it unpacks. */
+      /** Bytes left disk.before it; 0: none, once it unpacks. */
       readonly leave: number
       readonly says: RegExp
-      /** What its registry may have sent. */
+      /** What its disk.registry may have sent. */
       readonly sent: (bytes: number) => boolean
     }
     const CASES: readonly (readonly [string, Case])[] = [
@@ -118,93 +61,87 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
     ]
     test.each(CASES)("%s, says so, and leaves nothing", async (_, row) => {
       const { layers, leave, says, sent } = row
-      const reference = `${registry.host}/app:1`
-      const spare = `${registry.host}/spare:1`
-      await engine.done(["tag", "busybox:1.29", spare])
-      const [last] = putApp(registry, layers()).layers.slice(-1)
+      const reference = `${disk.registry.host}/app:1`
+      const spare = `${disk.registry.host}/spare:1`
+      await disk.engine.done(["tag", "busybox:1.29", spare])
+      const [last] = putApp(disk.registry, layers()).layers.slice(-1)
       const misdeed = { do: "slow", bytesPerS: 16 * MIB } as const
-      registry.inject({ on: "blob", name: last!.digest, misdeed })
+      disk.registry.inject({ on: "blob", name: last!.digest, misdeed })
       let toFill = leave === 0
-      if (!toFill) filler.leave(leave)
-      const began = registry.bytesSent()
+      if (!toFill) disk.filler.leave(leave)
+      const began = disk.registry.bytesSent()
       const lines: Line[] = []
-      for await (const line of await beginPull(engine, reference)) {
+      for await (const line of await beginPull(disk.engine, reference)) {
         lines.push(line)
         if (!toFill || line.status !== "Extracting") continue
-        filler.leave(0)
+        disk.filler.leave(0)
         toFill = false
       }
       const { error, errorDetail } = lines.at(-1)!
       expect(error).toMatch(says)
       expect(errorDetail).toEqual({ message: error })
-      expect(registry.bytesSent() - began).toSatisfy(sent)
-      await answers()
-      await expectIntact(corner, before)
-      await engine.done(["rmi", spare])
-      filler.drop()
-      registry.heal()
-      await worksNow(reference)
+      expect(disk.registry.bytesSent() - began).toSatisfy(sent)
+      await disk.answers()
+      await expectIntact(disk.corner, disk.before)
+      await disk.engine.done(["rmi", spare])
+      disk.filler.drop()
+      disk.registry.heal()
+      await disk.worksNow(reference)
     })
 
     test("of more files than the disk may have ends, says so, and leaves nothing", async () => {
       const files = Array.from({ length: 4_000 }, (_, n) => ({ path: `some/${n}` }))
-      putApp(registry, [{ tar: tarball(...files), compression: "gzip" }])
-      const reference = `${registry.host}/app:1`
-      const refused = async () => errorIn(await pull(engine, reference))
-      filler.leaveFiles(3_000)
+      putApp(disk.registry, [{ tar: tarball(...files), compression: "gzip" }])
+      const reference = `${disk.registry.host}/app:1`
+      const refused = async () => errorIn(await pull(disk.engine, reference))
+      disk.filler.leaveFiles(3_000)
       expect(await refused()).toMatch(/^the layer's entry some\/\d+: no space left on device; rem/)
-      await expectIntact(corner, before)
-      filler.leaveFiles(100)
+      await expectIntact(disk.corner, disk.before)
+      disk.filler.leaveFiles(100)
       expect(await refused()).toMatch(/^the disk is nearly full: 100 of \d+ inodes free, 2 % are/)
-      await answers()
-      filler.drop()
-      await worksNow(reference)
+      await disk.answers()
+      disk.filler.drop()
+      await disk.worksNow(reference)
     })
   })
 
   describe("what is to be written down", () => {
     const run = (name: string) =>
       ["run", "--detach", "--name", name, "--network", "none", "busybox:1.29", "sleep", "1000000"]
-    /** Fills the disk and all that the engine holds in reserve. */
-    const starve = async (): Promise<void> => {
-      filler.leave(0)
-      for (let code = 0; code === 0; filler.leave(0)) {
-        code = (await engine.docker(["tag", "busybox:1.29", "starved"])).code
-      }
-      expect(hasBallast()).toBe(false)
-    }
     const stopped = async (): Promise<void> => {
-      expect(await engine.stop()).toBe(0)
-      const database = openCopy(dataRoot, join(corner.root, "integrity"))!
+      expect(await disk.engine.stop()).toBe(0)
+      const database = openCopy(disk.dataRoot, join(disk.corner.root, "integrity"))!
       expect(database.pragma("integrity_check", { simple: true })).toBe("ok")
       expect(database.pragma("foreign_key_check")).toEqual([])
       database.close()
     }
 
     test("has the ballast to make room with", async () => {
-      const reference = `${registry.host}/app:1`
-      putApp(registry, [plain(24)])
-      await engine.done(["pull", reference])
-      await engine.done(run("passing"))
-      filler.leave(0)
-      expect(hasBallast()).toBe(true)
-      await engine.done(["rm", "--force", "passing"])
-      expect(hasBallast()).toBe(false)
-      expect(engine.log()).toContain("its ballast is given up")
-      await engine.done(["rmi", reference])
-      await waitFor("its room", async () => freeOf(dataRoot) > 20 * MIB, () => freeOf(dataRoot))
-      await engine.done(["tag", "busybox:1.29", "again"])
-      await engine.done(["rmi", "again"])
+      const reference = `${disk.registry.host}/app:1`
+      putApp(disk.registry, [plain(24)])
+      await disk.engine.done(["pull", reference])
+      await disk.engine.done(run("passing"))
+      disk.filler.leave(0)
+      expect(disk.hasBallast()).toBe(true)
+      await disk.engine.done(["rm", "--force", "passing"])
+      expect(disk.hasBallast()).toBe(false)
+      expect(disk.engine.log()).toContain("its ballast is given up")
+      await disk.engine.done(["rmi", reference])
+      const free = () => freeOf(disk.dataRoot)
+      await waitFor("its room", async () => free() > 20 * MIB, free)
+      await disk.engine.done(["tag", "busybox:1.29", "again"])
+      await disk.engine.done(["rmi", "again"])
     })
 
     test("is refused without it, and nothing is lost or done by halves", async () => {
-      const reference = `${registry.host}/app:1`
-      putApp(registry)
-      for (const name of ["passing", "victim"]) await engine.done(run(name))
-      await engine.done(["create", "--name", "idle", "--network", "none", "busybox:1.29", "true"])
-      const pid = await engine.done(["inspect", "--format", "{{.State.Pid}}", "victim"])
-      before = await belongings(engine)
-      await starve()
+      const reference = `${disk.registry.host}/app:1`
+      putApp(disk.registry)
+      for (const name of ["passing", "victim"]) await disk.engine.done(run(name))
+      const idle = ["create", "--name", "idle", "--network", "none", "busybox:1.29", "true"]
+      await disk.engine.done(idle)
+      const pid = await disk.engine.done(["inspect", "--format", "{{.State.Pid}}", "victim"])
+      disk.before = await belongings(disk.engine)
+      await disk.starve()
       const wishes = [
         ["create", "--name", "new", "--network", "none", "busybox:1.29"], ["start", "idle"],
         ["tag", "busybox:1.29", "new"], ["rename", "idle", "lazy"], ["pull", reference],
@@ -212,58 +149,58 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
         ["stop", "--time", "0", "passing"], ["rm", "--force", "passing"], ["rmi", "starved"],
       ]
       for (const wish of wishes) {
-        filler.leave(0)
-        const { stderr } = await engine.docker(wish)
+        disk.filler.leave(0)
+        const { stderr } = await disk.engine.docker(wish)
         expect(`${wish.join(" ")}: ${stderr}`).toMatch(NO_ROOM)
       }
-      const { stderr } = await engine.docker(["load", "--input", BUSYBOX_ARCHIVE])
+      const { stderr } = await disk.engine.docker(["load", "--input", BUSYBOX_ARCHIVE])
       expect(stderr).toMatch(/no space left on device/)
-      filler.leave(0)
-      await answers()
+      disk.filler.leave(0)
+      await disk.answers()
       process.kill(Number(pid), "SIGKILL") // nobody may refuse to hear of this
-      filler.drop()
-      expect(await engine.done(["wait", "victim"])).toBe("137\n")
-      for (const wish of wishes) await engine.done(wish)
-      await engine.done(["wait", "lazy"])
-      await engine.done(["rm", "new", "lazy", "victim"])
-      await engine.done(["rmi", "new", reference])
-      before = { ...before, containers: (await belongings(engine)).containers }
-      expect(before.containers).toMatch(/^\/old running \S+ \d+\n$/)
+      disk.filler.drop()
+      expect(await disk.engine.done(["wait", "victim"])).toBe("137\n")
+      for (const wish of wishes) await disk.engine.done(wish)
+      await disk.engine.done(["wait", "lazy"])
+      await disk.engine.done(["rm", "new", "lazy", "victim"])
+      await disk.engine.done(["rmi", "new", reference])
+      disk.before = { ...disk.before, containers: (await belongings(disk.engine)).containers }
+      expect(disk.before.containers).toMatch(/^\/old running \S+ \d+\n$/)
       await stopped()
-      heldBy(await start())
+      disk.heldBy(await disk.start())
     })
 
     test("is the start after an end, and has the ballast for it", async () => {
-      filler.leave(0)
+      disk.filler.leave(0)
       await stopped()
-      expect(hasBallast()).toBe(true)
-      filler.leave(0)
-      heldBy(await start())
-      expect(hasBallast()).toBe(false)
-      await answers()
+      expect(disk.hasBallast()).toBe(true)
+      disk.filler.leave(0)
+      disk.heldBy(await disk.start())
+      expect(disk.hasBallast()).toBe(false)
+      await disk.answers()
     })
 
     test("keeps the daemon from a start without it, which loses nothing", async () => {
-      await starve()
+      await disk.starve()
       await stopped()
-      filler.leave(0)
-      const refused = await start()
+      disk.filler.leave(0)
+      const refused = await disk.start()
       expect(await refused.ended).toBe(1)
       expect(refused.log().trimEnd().split("\n").at(-1))
         .toMatch(/^failed to start daemon: no space left on device: .* make room on /)
-      filler.drop()
-      heldBy(await start())
-      await engine.done(["rmi", "starved"])
+      disk.filler.drop()
+      disk.heldBy(await disk.start())
+      await disk.engine.done(["rmi", "starved"])
     })
 
     test("is as it was after a crash", async () => {
-      await starve()
-      await engine.kill()
-      filler.leave(0)
-      heldBy(await start()) // what it needs is there already
-      await answers()
-      filler.drop()
-      await engine.done(["rmi", "starved"])
+      await disk.starve()
+      await disk.engine.kill()
+      disk.filler.leave(0)
+      disk.heldBy(await disk.start()) // what it needs is there already
+      await disk.answers()
+      disk.filler.drop()
+      await disk.engine.done(["rmi", "starved"])
     })
   })
 })

@@ -1,11 +1,14 @@
 import { gzipSync } from "node:zlib"
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import { putList } from "../../simulations/world/image-maker.ts"
-import { type Auth, EmbeddedRegistry, type Misdeed } from "../../simulations/world/registry.ts"
+import type {
+  EmbeddedRegistry, Misdeed, RegistryOptions,
+} from "../../simulations/world/registry.ts"
 import { MEDIA } from "../../src/oci/manifest.ts"
 import { tarball } from "../layers/tarballs.ts"
-import { type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
-import { type Belongings, belongings, clearOut, expectIntact, furnish } from "./intact.ts"
+import { whyNoEngine } from "./engine.ts"
+import { furnishedEngine } from "./furnished.ts"
+import { expectIntact } from "./intact.ts"
 import { errorIn, pull, putApp } from "./pulling.ts"
 
 const BASIC = { kind: "basic", username: "jo", password: "secret" } as const
@@ -14,43 +17,22 @@ const errors = (code: string, message: string) => JSON.stringify({ errors: [{ co
 const answer = (status: number, body = "") => ({ do: "answer", status, body }) as const
 
 describe.skipIf(whyNoEngine() !== null)("a pull that fails", () => {
-  let corner: Corner
-  let engine: Engine
-  let before: Belongings
+  const device = furnishedEngine("fails")
   let registry: EmbeddedRegistry
-  const start = async (auth?: Auth) => {
-    registry = await EmbeddedRegistry.start(auth === undefined ? {} : { auth })
-    return registry
-  }
-
-  beforeAll(async () => {
-    corner = await openCorner()
-    engine = await corner.start({ name: "fails" })
-    await furnish(engine)
-    before = await belongings(engine)
-  })
-  afterEach(async () => {
-    await registry.close()
-    await expectIntact(corner, before)
-  })
-  afterAll(async () => {
-    await clearOut(engine)
-    expect(await engine.stop()).toBe(0)
-    await corner[Symbol.asyncDispose]()
-  })
+  const start = async (options?: RegistryOptions) => (registry = await device.registry(options))
 
   /** The same request again, with nothing in its way any more: nothing has been spoilt. */
   const worksNow = async (reference = `${registry.host}/app:1`, credentials = {}) => {
     registry.heal()
-    const heard = await pull(engine, reference, { credentials })
+    const heard = await pull(device.engine, reference, { credentials })
     expect(errorIn(heard)).toBeNull()
     expect(heard.lines.at(-1)?.status).toBe(`Status: Downloaded newer image for ${reference}`)
-    await engine.done(["image", "rm", reference])
+    await device.engine.done(["image", "rm", reference])
   }
 
   describe("before its first byte has an HTTP status and Docker's words", () => {
     const refused = async (reference: string, options = {}) => {
-      const heard = await pull(engine, reference, options)
+      const heard = await pull(device.engine, reference, options)
       expect(heard.lines).toHaveLength(1)
       return { status: heard.status, message: errorIn(heard) }
     }
@@ -98,7 +80,7 @@ describe.skipIf(whyNoEngine() !== null)("a pull that fails", () => {
         status: 500,
         message: expect.stringMatching(/dial tcp: lookup no-such-host\.invalid: (no such|Temp)/),
       })
-      registry = await EmbeddedRegistry.start({ port: Number(host.split(":")[1]) })
+      await start({ port: Number(host.split(":")[1]) })
       putApp(registry)
       await worksNow()
     })
@@ -109,7 +91,7 @@ describe.skipIf(whyNoEngine() !== null)("a pull that fails", () => {
     ])("wrong credentials, %s: never a 401, at which the CLI asks for others", async (
       _, auth, words,
     ) => {
-      const { host } = await start(auth)
+      const { host } = await start({ auth })
       putApp(registry)
       const reference = `${host}/app:1`
       const advice = `; log in with 'docker login ${host}'`
@@ -126,7 +108,7 @@ describe.skipIf(whyNoEngine() !== null)("a pull that fails", () => {
     })
 
     test("a token that the registry knows to be worth nothing", async () => {
-      await start(BEARER)
+      await start({ auth: BEARER })
       putApp(registry)
       const reference = `${registry.host}/app:1`
       expect(await refused(reference, { credentials: { registrytoken: "stale" } }))
@@ -184,7 +166,7 @@ describe.skipIf(whyNoEngine() !== null)("a pull that fails", () => {
 
   describe("after its first byte has status 200 and says so in the stream", () => {
     const failed = async (tag = "1") => {
-      const heard = await pull(engine, `${registry.host}/app:${tag}`)
+      const heard = await pull(device.engine, `${registry.host}/app:${tag}`)
       expect(heard.status).toBe(200)
       expect(heard.lines[0]).toEqual({ status: "Pulling from app", id: tag })
       const { error, errorDetail } = heard.lines.at(-1)!
@@ -263,7 +245,7 @@ describe.skipIf(whyNoEngine() !== null)("a pull that fails", () => {
       const [first, second] = putApp(registry).layers
       registry.inject({ on: "blob", name: second!.digest, misdeed })
       expect(await failed()).toMatch(new RegExp(words.replaceAll("%s", second!.digest)))
-      await expectIntact(corner, before) // of the first layer, too, nothing is left
+      await expectIntact(device.corner, device.before) // of the first layer, too, nothing is left
       await worksNow()
       expect(registry.bytesSent(first!.digest)).toBeGreaterThan(first!.size)
     })
@@ -288,7 +270,7 @@ describe.skipIf(whyNoEngine() !== null)("a pull that fails", () => {
 
   describe("reads well in the docker CLI", () => {
     const said = async (...words: readonly string[]) => {
-      const { code, stderr } = await engine.docker(words)
+      const { code, stderr } = await device.engine.docker(words)
       return { code, stderr: stderr.trim().split("\n").at(-1) }
     }
 
@@ -309,7 +291,7 @@ describe.skipIf(whyNoEngine() !== null)("a pull that fails", () => {
     })
 
     test("with credentials missing: no prompt takes their place", async () => {
-      const { host } = await start(BASIC)
+      const { host } = await start({ auth: BASIC })
       putApp(registry)
       expect(await said("pull", `${host}/app:1`)).toEqual({
         code: 1,

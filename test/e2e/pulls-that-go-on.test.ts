@@ -1,49 +1,33 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import { BadLink } from "../../simulations/world/bad-link.ts"
 import type { MadeImage } from "../../simulations/world/image-maker.ts"
-import { type Auth, EmbeddedRegistry, type Misdeed } from "../../simulations/world/registry.ts"
-import { type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
-import { type Belongings, belongings, clearOut, expectIntact, furnish } from "./intact.ts"
+import type {
+  EmbeddedRegistry, Misdeed, RegistryOptions,
+} from "../../simulations/world/registry.ts"
+import { whyNoEngine } from "./engine.ts"
+import { furnishedEngine } from "./furnished.ts"
 import { beginPull, pull, putApp, someLayers } from "./pulling.ts"
 
 const answer = (status: number) => ({ do: "answer", status }) as const
 
 describe.skipIf(whyNoEngine() !== null)("a pull goes on, and says so, after", () => {
-  let corner: Corner
-  let engine: Engine
-  let before: Belongings
+  const device = furnishedEngine("goes-on")
   let registry: EmbeddedRegistry
-  const start = async (auth?: Auth) => {
-    registry = await EmbeddedRegistry.start(auth === undefined ? {} : { auth })
+  const start = async (options?: RegistryOptions) => {
+    registry = await device.registry(options)
   }
-
-  beforeAll(async () => {
-    corner = await openCorner()
-    engine = await corner.start({ name: "goes-on" })
-    await furnish(engine)
-    before = await belongings(engine)
-  })
-  afterEach(async () => {
-    await registry.close()
-    await expectIntact(corner, before)
-  })
-  afterAll(async () => {
-    await clearOut(engine)
-    expect(await engine.stop()).toBe(0)
-    await corner[Symbol.asyncDispose]()
-  })
 
   const RETRYING = /^Retrying in \d+ seconds?$/
   const succeeds = async (image: MadeImage, times: number) => {
     const reference = `${registry.host}/app:1`
-    const { status, lines } = await pull(engine, reference)
+    const { status, lines } = await pull(device.engine, reference)
     const retries = lines.filter((line) => RETRYING.test(line.status ?? ""))
     expect(retries).toHaveLength(times)
     const ids = image.layers.map(({ digest }) => digest.slice(7, 19))
     for (const { id } of retries) expect([...ids, "1"]).toContain(id)
     expect([status, lines.at(-1)?.status])
       .toEqual([200, `Status: Downloaded newer image for ${reference}`])
-    await engine.done(["image", "rm", reference])
+    await device.engine.done(["image", "rm", reference])
   }
   const LATER: readonly (readonly [string, "blob" | "config", Misdeed])[] = [
     ["5xx for a layer", "blob", answer(500)],
@@ -79,11 +63,11 @@ describe.skipIf(whyNoEngine() !== null)("a pull goes on, and says so, after", ()
   })
 
   test("a token that expires in the middle", async () => {
-    await start({ kind: "bearer", username: "jo", password: "x", anonymous: true })
+    await start({ auth: { kind: "bearer", username: "jo", password: "x", anonymous: true } })
     const image = putApp(registry, someLayers(3_000_000, 100_000))
     const slow = { do: "slow", bytesPerS: 2_000_000 } as const
     registry.inject({ on: "blob", name: image.layers[0]!.digest, misdeed: slow })
-    const pulling = await beginPull(engine, `${registry.host}/app:1`)
+    const pulling = await beginPull(device.engine, `${registry.host}/app:1`)
     let last = ""
     for await (const { status = "" } of pulling) {
       last = status
@@ -95,14 +79,14 @@ describe.skipIf(whyNoEngine() !== null)("a pull goes on, and says so, after", ()
     }
     expect(last).toMatch(/^Status: Downloaded newer image/)
     expect(registry.seen.filter(({ kind }) => kind === "token").length).toBeGreaterThan(1)
-    await engine.done(["image", "rm", `${registry.host}/app:1`])
+    await device.engine.done(["image", "rm", `${registry.host}/app:1`])
   })
 
   test("a registry that goes in the middle, and comes back", async () => {
     await start()
     const link = await BadLink.start({ to: registry.host, bytesPerS: 4_000_000 })
     putApp(registry, someLayers(6_000_000, 100_000))
-    const pulling = await beginPull(engine, `${link.host}/app:1`)
+    const pulling = await beginPull(device.engine, `${link.host}/app:1`)
     const retries: string[] = []
     let last = ""
     for await (const { status = "" } of pulling) {
@@ -114,7 +98,7 @@ describe.skipIf(whyNoEngine() !== null)("a pull goes on, and says so, after", ()
     }
     expect(retries.length).toBeGreaterThanOrEqual(2)
     expect(last).toMatch(/^Status: Downloaded newer image/)
-    await engine.done(["image", "rm", `${link.host}/app:1`])
+    await device.engine.done(["image", "rm", `${link.host}/app:1`])
     await link.close()
   })
 })

@@ -17,6 +17,7 @@ import { BadLink } from "../../simulations/world/bad-link.ts"
 import { call } from "../api/tools.ts"
 import { noise } from "../layers/tarballs.ts"
 import { type Corner, type Engine, openCorner, whyNoEngine } from "./engine.ts"
+import { leftovers as leftBehind } from "./intact.ts"
 import { errorIn } from "./pulling.ts"
 import { push, type PushHeard, type PushLine, statusesOf } from "./pushing.ts"
 
@@ -72,12 +73,7 @@ describe.skipIf(whyNoEngine() !== null)("pushes to Debian's docker-registry", ()
     await tagged(name, `${registry.host}/heavy-${made}:1`)
     return image
   }
-  /** What is in the database and nowhere else: nothing of a push may be left. */
-  const leftovers = (): readonly string[] => {
-    const found = audit(engine.place.dataRoot, join(corner.root, "audit"))!
-    const pushes = [...found.machines.keys()].filter((address) => address.startsWith("push/"))
-    return [...pushes, ...found.unfinished, ...found.leaks]
-  }
+  const leftovers = (): readonly string[] => leftBehind(corner, engine.place.dataRoot)
   const digestIn = ({ lines }: PushHeard): string =>
     lines.find(({ aux }) => aux !== undefined)!.aux!.Digest
 

@@ -192,6 +192,7 @@ describe("a registry that", () => {
     await run(put(registry))
     await expectWhole(registry)
   })
+  const unknownIs = "blob upload unknown: blob upload unknown"
   const coded = (code: string, message: string): string =>
     JSON.stringify({ errors: [{ code, message }] })
   test.each<[Misdeed & { do: "answer" }, string, string]>([
@@ -222,6 +223,31 @@ describe("a registry that", () => {
     expect(fault).toMatchObject({ reason, passing: false })
     expect(fault.cause).toContain(cause)
     expect(causes).toEqual([])
+  })
+  const unknown = coded("BLOB_UPLOAD_UNKNOWN", "blob upload unknown")
+  const lost = { do: "answer", status: 404, body: unknown } as const
+  test("has forgotten the upload gets it anew", async () => {
+    const registry = await start()
+    const begun = { times: 0 }
+    for (const name of ["PUT", "GET"]) {
+      registry.inject({ on: "upload", name, times: 2, misdeed: lost })
+    }
+    await run(put(registry, bytes, begun))
+    await expectWhole(registry)
+    expect([begun.times, causes]).toEqual([3, [unknownIs, unknownIs]])
+  })
+  test("forgets each upload ends it after five tries", async () => {
+    const registry = await start()
+    registry.inject({ on: "upload", name: "PUT", misdeed: lost })
+    const { cause } = await faultOf(put(registry))
+    expect([cause, causes.length]).toEqual([unknownIs, 4])
+  })
+  test("never stands where it was told to ends it after five tries", async () => {
+    const registry = await start()
+    registry.inject({ on: "upload", name: "PATCH", misdeed: { do: "answer", status: 416 } })
+    const { cause } = await faultOf(put(registry))
+    expect(cause).toMatch(/^Patch ".*": the registry does not go on at byte 0$/)
+    expect(causes).toHaveLength(4)
   })
   test("is at a loss for good ends it after five tries", async () => {
     const registry = await start()

@@ -1,11 +1,11 @@
 import * as Layer from "effect/Layer"
 import { simNetworks } from "../../simulations/world/networks.ts"
 import { SimDirectories } from "../../simulations/world/disk.ts"
+import { bareRun } from "../../simulations/world/plan.ts"
 import { SimProcesses, whim } from "../../simulations/world/processes.ts"
 import { Time } from "../../simulations/world/time.ts"
 import { claimsOf } from "../../src/engine/claims.ts"
 import { Networks, type NetworkState } from "../../src/engine/networks.ts"
-import type { RunPlan } from "../../src/kernel/runtime.ts"
 import { Database } from "../../src/store/database.ts"
 import { StoreBody } from "../../src/store/store.ts"
 import { networksContract } from "../contracts/networks.ts"
@@ -21,21 +21,8 @@ for (const seed of [1, 2, 3]) {
     const store = new StoreBody(new Database(":memory:"))
     const daemon = Layer.sync(Networks, () =>
       simNetworks(claimsOf(store, processes.connected()), (port) => port === BOUND))
-    const plan = (id: string, endpoint: NetworkState): RunPlan => ({
-      id,
-      lower: [],
-      home: `/data/containers/${id}`,
-      files: {},
-      folders: [],
-      shmBytes: null,
-      spec: () => ({}),
-      terminal: false,
-      stdin: false,
-      stdinOnce: false,
-      log: true,
-      journal: null,
-      endpoint,
-    })
+    const plan = (id: string, endpoint: NetworkState) =>
+      bareRun(id, `/data/containers/${id}`, endpoint)
     return {
       store,
       body: () => Layer.merge(Layer.fresh(daemon), body),

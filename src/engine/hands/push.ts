@@ -6,10 +6,12 @@ import { parseImageConfig } from "../../oci/image-config.ts"
 import type { Laid } from "../../../machines/push.ts"
 import type { Address } from "../../../machines/words.ts"
 import {
-  type Access, Carrier, type KnownBlob, type Packing, type PullFault, type Uploaded,
+  type Access, Carrier, type KnownBlob, type Packing, PullFault, type Uploaded,
 } from "../../layers/carrier.ts"
 import { attachedManifest, type Attachment, pushedManifest } from "../../oci/pushed.ts"
-import { parseReference, type Reference, repositoryOf } from "../../oci/reference.ts"
+import {
+  familiarRepository, parseReference, type Reference, repositoryOf,
+} from "../../oci/reference.ts"
 import type { Staged } from "../../store/images.ts"
 import type { LayerRow } from "../../store/layers.ts"
 import { Store, type StoreBody } from "../../store/store.ts"
@@ -95,13 +97,14 @@ const knownBlobs = (
 const upload = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent, PullFault> =>
   Effect.gen(function*() {
     const { store } = tools
-    const { layers } = stagedFor(tools, order.address)
+    const { config, layers } = stagedFor(tools, order.address)
+    const packing = packingOf(config)
     const rows = layers.map((address) => store.layers.get(address)!)
     // What an image has twice is sent once.
     const distinct = [...new Map(rows.map((row) => [row.diff_id, row])).values()]
     const sent = yield* Effect.forEach(
       distinct.toReversed(),
-      (row) => Effect.map(uploadOne(tools, order, row, CHILDREN_MOST), (blob) =>
+      (row) => Effect.map(uploadOne(tools, order, { row, packing }, CHILDREN_MOST), (blob) =>
         [row.diff_id, blob] as const),
       { concurrency: "unbounded" },
     )
@@ -115,14 +118,20 @@ const upload = (tools: Tools, order: Order<Wanted>): Effect.Effect<MachineEvent,
     }
   })
 
+interface ToUpload {
+  readonly row: LayerRow
+  readonly packing: Packing
+}
+
 const uploadOne = (
   tools: Tools,
   order: Order<Wanted>,
-  row: LayerRow,
+  layer: ToUpload,
   children: number,
 ): Effect.Effect<Uploaded, PullFault> =>
   Effect.suspend(() => {
     const { board, carrier, paths } = tools
+    const { row, packing } = layer
     const { address } = order
     const reference = referenceOf(order.params.reference)
     const access = accessFor(tools, address, reference)
@@ -133,7 +142,7 @@ const uploadOne = (
       job: `${address} ${row.address}`,
       diffId: row.diff_id,
       directory: paths.layer(row.id),
-      packing: packingOf(stagedFor(tools, address).config),
+      packing,
       access,
       repository,
       known: knownBlobs(tools, row.diff_id, host, repository),
@@ -153,7 +162,7 @@ const uploadOne = (
   }).pipe(
     Effect.catchIf(
       ({ reason }) => reason === "lost" && children > 1,
-      () => uploadOne(tools, order, row, children - 1),
+      () => uploadOne(tools, order, layer, children - 1),
     ),
   )
 
@@ -205,7 +214,12 @@ const attachmentFor = (
     const quiet = { named: () => {}, retrying: () => {} }
     const { manifest, manifestDigest, mediaType } = yield* carrier.resolve({
       repository: reference.path, reference: subject, access, platform: null, bases: [], ...quiet,
-    })
+    }).pipe(Effect.catchIf(({ reason }) => reason === "notFound", ({ cause }) =>
+      new PullFault({
+        reason: "notFound",
+        cause: `what the delta makes is not in ${familiarRepository(reference)} any more, push it `
+          + `again: ${cause}`,
+      })))
     const bytes = layers.reduce((sum, { size }) => sum + size, 0)
     return {
       subject: { mediaType, digest: manifestDigest, size: manifest.length },

@@ -95,8 +95,8 @@ const watchDelta = (address: Address, layers: number, tell: (news: DeltaNews) =>
  */
 export const makeDeltas = (wanted: WantedDeltas, tell: (news: DeltaNews) => void) =>
   Effect.gen(function*() {
-    const place = wanted.push === null ? null : yield* placeFor(wanted)
     for (const name of [...wanted.sources, wanted.target]) yield* refuseDelta(name)
+    const place = wanted.push === null ? null : yield* placeFor(wanted)
     for (const source of wanted.sources) {
       const delta = yield* makeDelta({ ...wanted, source }, tell)
       tell({ kind: "made", delta })
