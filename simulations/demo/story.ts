@@ -1,4 +1,5 @@
 import { blobBytes } from "../images/image.ts"
+import { pullAsDelta } from "./delta.ts"
 import { resume, runSecond } from "./recovery.ts"
 import { needed, type Stage } from "./stage.ts"
 import { noFacts, step, type Facts, type Telling } from "./telling.ts"
@@ -19,6 +20,7 @@ export const play = async (
   const second = await powerOn(telling, "The power is back, and the engine starts on what is there")
   await resume(telling, second.terminal, second.socket, second.onMs)
   await runSecond(telling, second.terminal, second.socket)
+  await pullAsDelta(telling, second.terminal)
   return telling.facts
 }
 

@@ -2,7 +2,7 @@ import { blobBytes } from "../images/image.ts"
 import type { Screen } from "./screen.ts"
 import { nameOf, needed, type Fate, type Stage } from "./stage.ts"
 import type { Facts } from "./telling.ts"
-import { count, grouped, megabytes, percent, seconds } from "./words.ts"
+import { count, grouped, kilobytes, megabytes, percent, seconds } from "./words.ts"
 
 /** What the engine promises: no more than this comes again after a power cut. */
 const REFETCH_MAX = 16 * 2 ** 20
@@ -32,6 +32,8 @@ export const summarise = (
   row("resumed", ...facts.fates.map(fateOf), `then ${megabytes(after)} came, and v2 was whole`)
   row("fetched again", `${megabytes(again)}, ${percent(again, before)} of what had come; `
     + "from the beginning it would have been all of it")
+  row("as a delta", `v2 was ${kilobytes(facts.deltaBytes)} and ${seconds(facts.deltaMs)}: `
+    + `${grouped(Math.round(need / facts.deltaBytes))} times less than its layers`)
   row("times", `after the power came back the engine answered in ${seconds(startMs)}, v1 ran in `
     + `${seconds(againMs)},`, `and v2 was there in ${seconds(wholeMs)}; `
     + `all of this took ${seconds(allMs)}`)

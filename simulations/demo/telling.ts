@@ -28,6 +28,9 @@ export interface Facts {
   startMs: number
   againMs: number
   wholeMs: number
+  /** Of v2 as a delta. */
+  deltaBytes: number
+  deltaMs: number
 }
 
 export const noFacts = (): Facts => ({
@@ -42,6 +45,8 @@ export const noFacts = (): Facts => ({
   startMs: 0,
   againMs: 0,
   wholeMs: 0,
+  deltaBytes: 0,
+  deltaMs: 0,
 })
 
 /** Begins a new step, unless nobody wants to see it. */

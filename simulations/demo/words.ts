@@ -1,6 +1,9 @@
 /** `36.6 MB`: units of a thousand, as docker counts. */
 export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
+/** `19.7 kB` */
+export const kilobytes = (bytes: number): string => `${(bytes / 1e3).toFixed(1)} kB`
+
 /** `16,777,216` */
 export const grouped = (number: number): string => number.toLocaleString("en-US")
 

@@ -45,6 +45,8 @@ describe.skipIf(whyNoEngine() !== null)("the demonstration", () => {
     expect(fates).toHaveLength(2)
     expect(said).toMatch(/fetched again +\d+\.\d MB/)
     expect(said).toMatch(/\$ \S+ logs app\n +I am v2\n/)
+    expect(said).toMatch(/Pulling a delta of .* against \w{12}\n/)
+    expect(said).toMatch(/as a delta +v2 was \d+\.\d kB .*: [\d,]+ times less than its layers/)
     expect(said).not.toContain("\x1b")
     expect(leftOf(said)).toEqual([])
   })
