@@ -1,9 +1,9 @@
 import { CASE_TITLES, type CaseName } from "../../images/delta-cases.ts"
 import { median } from "../figure.ts"
 import { aligned } from "../report.ts"
-import { WAYS, type Way } from "./formats.ts"
+import { FORMATS, WAYS, type Way } from "./formats.ts"
 import type { Ledger, Quantity } from "./measure.ts"
-import { ANNOUNCED, BALENA_ENGINE } from "./published.ts"
+import { AIMS, ANNOUNCED, BALENA_ENGINE } from "./published.ts"
 
 const HEAD = [
   "", "unit", "layers", "delta, v3", "delta, own", "real: layers", "real: delta", "announced",
@@ -28,14 +28,22 @@ const cells = (
     return shown(median(samples) / scale, digits)
   })
 
-/** How many times fewer bytes than the layers. */
-const smaller = (ledger: Ledger, name: CaseName) => (way: Way): string => {
-  const bytesOf = (one: Way) => {
-    const { samples, fault } = ledger.get(name, one, "bytes")
-    return fault === undefined ? median(samples) : NaN
-  }
-  return shown(bytesOf("layers") / bytesOf(way))
+const bytesOf = (ledger: Ledger, name: CaseName, way: Way): number => {
+  const { samples, fault } = ledger.get(name, way, "bytes")
+  return fault === undefined ? median(samples) : NaN
 }
+
+/** How many times fewer bytes than the layers. */
+const smaller = (ledger: Ledger, name: CaseName) => (way: Way): string =>
+  shown(bytesOf(ledger, name, "layers") / bytesOf(ledger, name, way))
+
+/** Each format's share of the real delta's bytes, and the aim. */
+const shares = (ledger: Ledger, name: CaseName): readonly string[] =>
+  FORMATS.map((format) => {
+    const share = shown(bytesOf(ledger, name, format) / BALENA_ENGINE[name].deltaBytes, 2)
+    const aim = AIMS[name]?.[format]
+    return share === "" || aim === undefined ? share : `${share} (aim ${aim.toFixed(2)})`
+  })
 
 /** A case's lines: bytes, making, pulling, pulling in little memory. */
 const linesOf = (ledger: Ledger, name: CaseName): readonly (readonly string[])[] => {
@@ -56,6 +64,7 @@ const linesOf = (ledger: Ledger, name: CaseName): readonly (readonly string[])[]
     [`**${name}**: ${CASE_TITLES[name]}`],
     line("fetched", "kB", "bytes", [layerBytes, deltaBytes], { digits: 0, scale: KB }),
     ["smaller than layers", "times", ...times, ...realTimes],
+    ["of the real delta", "share", "", ...shares(ledger, name), "", "1.00"],
     line("made in", "s", "makeS", [undefined, make.s]),
     line("processor time of it", "s", "makeCpuS", [undefined, make.cpuS]),
     line("memory at its peak", "MB", "makeMb", [undefined, make.mb]),
