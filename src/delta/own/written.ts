@@ -6,6 +6,7 @@ import { joined } from "./parts.ts"
 import type { Item } from "./plan.ts"
 import { Ranges } from "./ranges.ts"
 import { difference } from "./references.ts"
+import { turns } from "./scan.ts"
 import type { BaseScan } from "./scan.ts"
 import { Writer } from "./varint.ts"
 
@@ -50,10 +51,13 @@ class Headers {
   }
 }
 
+/** Writing an item takes as long as reading so much. */
+const ITEM_BYTES = 256
+
 /** Items as columns and pools; null: more than one frame may have. */
-export const written = (
+export const written = async (
   scan: BaseScan, target: Base, items: readonly Item[],
-): Written | null => {
+): Promise<Written | null> => {
   const columns = Object.fromEntries(COLUMNS.map((name) => [name, new Writer()])) as
     Record<Column, Writer>
   const ranges = new Ranges()
@@ -62,8 +66,10 @@ export const written = (
   const places = ranges.places()
   const headers = new Headers(scan, columns)
   const pools = { pool: [] as Buffer[], fresh: [] as Buffer[], add: [] as Buffer[] }
+  const turn = turns()
   let [copied, added] = [0, 0]
   for (const { headers: told, source, length, start, position, references } of items) {
+    await turn(source === "copy" ? ITEM_BYTES : length + ITEM_BYTES)
     if (told === null) {
       columns.items.byte(RUN | SOURCES.indexOf(source!) << 1)
       columns.lengths.number(length)
