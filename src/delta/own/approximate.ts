@@ -22,7 +22,7 @@ const STRETCHES = 1000
 const SPARSE = 96
 
 /** So many are gone through before others have a turn. */
-const TURN_BYTES = 512 << 10
+const TURN_BYTES = 128 << 10
 
 /** Where the seeds of the old are: chains of places with one hash, last first. */
 class Seeds {

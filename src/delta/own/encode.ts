@@ -5,12 +5,12 @@ import {
   POOL_BYTES, VERSION,
 } from "./format.ts"
 import type { Base } from "../base.ts"
-import { carryOut, Workspace } from "./frame.ts"
+import { carrying, Workspace } from "./frame.ts"
 import { padded } from "./group.ts"
 import { plan, poolBytes, tarBytes } from "./plan.ts"
 import type { Item } from "./plan.ts"
 import { Ranges } from "./ranges.ts"
-import { listing } from "./scan.ts"
+import { ENTRY_BYTES, listing, turns } from "./scan.ts"
 import type { BaseScan } from "./scan.ts"
 import { written } from "./written.ts"
 
@@ -19,7 +19,7 @@ import { written } from "./written.ts"
  * read for them: about a minute's worth on one core. What follows is compressed some 20 times as
  * fast, and gets some 10 % longer.
  */
-const HARD_BYTES = 96 << 20
+const HARD_BYTES = 80 << 20
 
 /** Tells a layer's tar by an old image: what `DeltaDecoder` takes, frame by frame. */
 export const encodeDelta = async function*(scan: BaseScan, target: Base): AsyncGenerator<Buffer> {
@@ -109,8 +109,11 @@ const fitting = async function*(
 
 const finished = async (scan: BaseScan, frame: Fitting, hard: boolean): Promise<Buffer> => {
   const body = await compressed(frame.tried, hard)
-  const made = carryOut(body, tarOf(frame.items), scan.base, new Workspace(), () => {})
-  return frameOf({ ...made, tarStart: frame.tarStart, last: frame.last }, body)
+  const turn = turns()
+  const steps = carrying(body, tarOf(frame.items), scan.base, new Workspace(), () => {})
+  let step = steps.next()
+  for (; step.done !== true; step = steps.next()) await turn(step.value + ENTRY_BYTES)
+  return frameOf({ ...step.value, tarStart: frame.tarStart, last: frame.last }, body)
 }
 
 /** What a frame that would be too long is cut into, as the quick look has it: some may be more. */

@@ -3,7 +3,7 @@ import type { Base } from "../base.ts"
 import type { Source } from "./format.ts"
 import { isLike } from "./entries.ts"
 import { padded } from "./group.ts"
-import { closest, nameOf, turns } from "./scan.ts"
+import { closest, ENTRY_BYTES, nameOf, turns } from "./scan.ts"
 import type { BaseScan, Entry, Listing } from "./scan.ts"
 import { References } from "./references.ts"
 import type { Range } from "./exact.ts"
@@ -105,9 +105,6 @@ export const plan = async function*(
   }
   for (; next < stretches.length; next++) yield await references.stretch(stretches[next]!)
 }
-
-/** Looking for a template takes as long as reading so much. */
-const ENTRY_BYTES = 4 << 10
 
 const told = async (
   scan: BaseScan, found: Found | null, entry: Entry, references: References,

@@ -59,6 +59,9 @@ const isZero = (bytes: Buffer): boolean => bytes.every((byte) => byte === 0)
 /** Lets others run. */
 export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
+/** Opening a file, or looking for a template, takes as long as reading so much. */
+export const ENTRY_BYTES = 16 << 10
+
 /** So many bytes are read and summed in some 20 ms. */
 const TURN_BYTES = 4 << 20
 
@@ -80,7 +83,7 @@ export const listing = async (base: Base): Promise<Listing> => {
   const stretches: { position: number, length: number }[] = []
   const turn = turns()
   for (let at = 0, before = 0; at < base.size;) {
-    await turn(at - before)
+    await turn(at - before + ENTRY_BYTES)
     before = at
     const entry = entryAt(base, window, at)
     if (entry !== null) {
