@@ -77,10 +77,9 @@ const framed = (base: BaseImage, watch: EncodeWatch): Effect.Effect<Encode, Pull
       Effect.andThen(
         tell(0, layer.size),
         promised(async (signal) => {
-          for await (const frame of encodeDelta(scan, layer)) {
+          for await (const frame of encodeDelta(scan, layer, tidy)) {
             signal.throwIfAborted()
             file.append(frame, 0, frame.length)
-            tidy()
           }
         }),
       )

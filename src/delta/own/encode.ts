@@ -21,19 +21,32 @@ import { written } from "./written.ts"
  */
 const HARD_BYTES = 80 << 20
 
-/** Tells a layer's tar by an old image: what `DeltaDecoder` takes, frame by frame. */
-export const encodeDelta = async function*(scan: BaseScan, target: Base): AsyncGenerator<Buffer> {
+/**
+ * An old image with more entries takes more than 100 MiB itself, and a frame being compressed with
+ * its dictionary up to 350 (measured): two of those would be more than 1 GiB.
+ */
+const MANY_ENTRIES = 100_000
+
+/**
+ * Tells a layer's tar by an old image: what `DeltaDecoder` takes, frame by frame. `tidy` is called
+ * once each is planned, to collect what that left before compressing it takes its memory.
+ */
+export const encodeDelta = async function*(
+  scan: BaseScan, target: Base, tidy: () => void = () => {},
+): AsyncGenerator<Buffer> {
   yield deltaHead(scan.base.size)
   const list = await listing(target)
+  const most = scan.listing.entries.length > MANY_ENTRIES ? 1 : 2
   const waiting: Promise<Buffer>[] = []
   let [tarStart, worked] = [0, 0]
   for await (const { items, last } of framesOf(plan(scan, target, list))) {
     for await (const frame of fitting(scan, target, { items, tarStart, last })) {
+      tidy()
       const made = finished(scan, frame, worked < HARD_BYTES)
       made.catch(() => {}) // it is told when its turn comes
       waiting.push(made)
       worked += frame.tried.work
-      if (waiting.length >= 2) yield await waiting.shift()!
+      if (waiting.length >= most) yield await waiting.shift()!
     }
     tarStart += tarOf(items)
   }

@@ -180,8 +180,8 @@ const isShorter = async (
     const part = Buffer.from(bytes.subarray(start, start + length))
     return from === null ? part : difference(part, old.subarray(from, from + length))
   }))
-  const [additions, other] = await Promise.all([easily(added), easily(bytes, old)])
-  return additions + 3 * stretches.length < other * SHORTER
+  const additions = await easily(added) + 3 * stretches.length
+  return additions < await easily(bytes, old) * SHORTER
 }
 
 /** What is to be added to `old` to give `bytes`, which it is written over. */
