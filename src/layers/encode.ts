@@ -8,6 +8,7 @@ import { EMPTY_LAYER, wrapperHead, wrapperTail } from "../delta/wrapper.ts"
 import { Sha256 } from "../kernel/digest.ts"
 import { close, makeAt, openAt, openRoot, readAt, sizeOf, writeAt } from "../kernel/files.ts"
 import { commonLayers } from "../oci/delta.ts"
+import { tidy } from "../kernel/memory.ts"
 import { ensureSpace } from "./barrier.ts"
 import { BaseImage } from "./base.ts"
 import { steadyMs } from "./budget.ts"
@@ -76,7 +77,7 @@ const framed = (base: BaseImage, watch: EncodeWatch): Effect.Effect<Encode, Pull
       Effect.andThen(
         tell(0, layer.size),
         promised(async (signal) => {
-          for await (const frame of encodeDelta(scan, layer)) {
+          for await (const frame of encodeDelta(scan, layer, tidy)) {
             signal.throwIfAborted()
             file.append(frame, 0, frame.length)
           }

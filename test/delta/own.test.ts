@@ -5,10 +5,14 @@ import { gunzipSync } from "node:zlib"
 import { beforeAll, describe, expect, it } from "vitest"
 import { DeltaDecoder } from "../../src/delta/own/decode.ts"
 import type { DeltaState } from "../../src/delta/own/decode.ts"
+import { approximate } from "../../src/delta/own/approximate.ts"
+import { compressed, tried } from "../../src/delta/own/compress.ts"
 import { encodeDelta } from "../../src/delta/own/encode.ts"
+import { columnsOf, partsOf, unpack } from "../../src/delta/own/parts.ts"
 import { type Base, DeltaError } from "../../src/delta/base.ts"
 import { FRAME_BYTES, FRAME_HEAD_BYTES, HEAD_BYTES } from "../../src/delta/own/format.ts"
 import { scanBase } from "../../src/delta/own/scan.ts"
+import type { Written } from "../../src/delta/own/written.ts"
 import { header, padded, pax, summed } from "../layers/tarballs.ts"
 
 const baseOf = (bytes: Buffer): Base => ({
@@ -171,6 +175,26 @@ describe("a layer told by an old image", () => {
     expect(delta.length).toBeLessThan((5 << 20) + 10_000)
   })
 
+  it("is stored where it is new and nothing compresses, whatever it is compared with", async () => {
+    const files = (seed: number) => Array.from({ length: 12 }, (_, n) => (
+      { path: `${n}.jpg`, content: noise(50_000 + 10_000 * n, seed + n) }))
+    const [old, long] = [files(1), { path: "a.bin", content: noise(5 << 20, 200) }]
+    const next = [...files(100), { path: "a.bin", content: noise(5 << 20, 300) }]
+    const tar = tarOf(...next)
+    const frames = await framesOf(tarOf(...old, long), tar)
+    const content = next.reduce((sum, made) => sum + made.content.length, 0)
+    const delta = Buffer.concat(frames)
+    expect(delta.length).toBeLessThan(content + 5000)
+    expect(decoded(tarOf(...old, long), delta).equals(tar)).toBe(true)
+    expect(frames.length).toBeLessThan(2 + content / (2 << 20))
+    for (const frame of frames.slice(1)) {
+      const { fresh, pool, columns } = partsOf(frame.subarray(FRAME_HEAD_BYTES))
+      expect([fresh.codec, pool.codec]).toEqual(["stored", "stored"])
+      const references = columnsOf(unpack(columns)).dictionary
+      expect(references.left).toBe(0)
+    }
+  })
+
   it("costs nothing where it is the old one whose checksums another program wrote", async () => {
     const entries = Array.from({ length: 50 }, (_, n) => {
       const block = header({ path: `${n * 7919 % 1000}`, content: "x", mtime: n * 104_729 })
@@ -304,5 +328,46 @@ describe("a decode", () => {
         frame.writeUInt32LE(crc32(frame.subarray(4)), 0)
         refused(base, Buffer.concat([delta.subarray(0, HEAD_BYTES), frame]))
       }), { numRuns: 500 })
+  })
+})
+
+describe("a frame's parts", () => {
+  const partsOfPool = (pool: Buffer, dictionary: Buffer = Buffer.alloc(0)): Written => ({
+    pool, dictionary, columns: Buffer.alloc(0), fresh: Buffer.alloc(0), add: Buffer.alloc(0),
+  })
+
+  it("are nothing to work on where a quick look finds noise", async () => {
+    expect((await tried(partsOfPool(noise(1 << 20, 1)))).work).toBe(0)
+    expect((await tried(partsOfPool(noise(1 << 20, 1), noise(1 << 20, 2)))).work).toBe(0)
+    expect((await tried(partsOfPool(text(3), text(5)))).work)
+      .toBe(text(3).length + text(5).length)
+  })
+
+  it("are found to be like what stands far back in a dictionary", async () => {
+    const old = noise(6 << 20, 1)
+    expect((await tried(partsOfPool(old.subarray(4096, 1 << 20), old))).length).toBeLessThan(1000)
+  })
+
+  it("get no longer than the quick look said", async () => {
+    const bytes = fc.oneof(content, fc.uint8Array({ maxLength: 300 }).map((made) => Buffer.from(made)))
+    await fc.assert(fc.asyncProperty(bytes, bytes, fc.boolean(), async (pool, old, hard) => {
+      const look = await tried({ ...partsOfPool(pool, old), fresh: pool, add: old, columns: old })
+      expect((await compressed(look, hard)).length).toBeLessThanOrEqual(look.length)
+    }), { numRuns: 50 })
+  })
+
+  it("are compared with the old while others have their turns", async () => {
+    const old = noise(2 << 20, 1)
+    const bytes = Buffer.concat([noise(1 << 20, 2), old.subarray(100, 1 << 20)])
+    let turns = 0
+    let isDone = false
+    const turn = (): void => {
+      turns++
+      if (!isDone) setImmediate(turn)
+    }
+    setImmediate(turn)
+    await approximate(old, bytes)
+    isDone = true
+    expect(turns).toBeGreaterThan(20)
   })
 })

@@ -1,3 +1,5 @@
+import { breathe } from "./scan.ts"
+
 /** Bytes of the new that are like the old's at a place, or are not like anything. */
 export interface Stretch {
   /** Null: like nothing. */
@@ -19,6 +21,9 @@ const BETTER = 8
 const STRETCHES = 1000
 const SPARSE = 96
 
+/** So many are gone through before others have a turn. */
+const TURN_BYTES = 128 << 10
+
 /** Where the seeds of the old are: chains of places with one hash, last first. */
 class Seeds {
   readonly #old: Buffer
@@ -28,11 +33,23 @@ class Seeds {
   length = 0
   place = 0
 
-  constructor(old: Buffer) {
+  private constructor(old: Buffer) {
     this.#old = old
     this.#before = new Int32Array(old.length)
-    for (let at = 0; at + SEED <= old.length; at++) {
-      const hash = hashAt(old, at)
+  }
+
+  static async of(old: Buffer): Promise<Seeds> {
+    const seeds = new Seeds(old)
+    for (let at = 0; at + SEED <= old.length; at += TURN_BYTES) {
+      seeds.#note(at, Math.min(at + TURN_BYTES, old.length - SEED + 1))
+      await breathe()
+    }
+    return seeds
+  }
+
+  #note(from: number, to: number): void {
+    for (let at = from; at < to; at++) {
+      const hash = hashAt(this.#old, at)
       this.#before[at] = this.#heads[hash]!
       this.#heads[hash] = at
     }
@@ -73,13 +90,21 @@ const hashAt = (bytes: Buffer, at: number): number => {
  * between, as the addresses in executables do: C. Percival's bsdiff, with hashed seeds in place of
  * sorted suffixes. The stretches make up the new, in order; null: they would be too many.
  */
-export const approximate = (old: Buffer, bytes: Buffer): readonly Stretch[] | null => {
-  const seeds = new Seeds(old)
+export const approximate = async (
+  old: Buffer, bytes: Buffer,
+): Promise<readonly Stretch[] | null> => {
+  const seeds = await Seeds.of(old)
   const found: Stretch[] = []
-  let [start, startOld, next] = [0, 0, 0]
+  let [start, startOld, next, turn] = [0, 0, 0, 0]
   while (start < bytes.length) {
     if (found.length > STRETCHES && found.length * SPARSE > start) return null
-    const at = better(seeds, old, bytes, { from: next, shift: startOld - start })
+    const search: Search = { at: next, score: 0, scored: next, shift: startOld - start }
+    while (!better(seeds, old, bytes, search)) await breathe()
+    const { at } = search
+    if (at > turn + TURN_BYTES) {
+      turn = at
+      await breathe()
+    }
     const isEnd = at >= bytes.length
     const forward = reach(old, bytes, { at: start, place: startOld, most: at - start, step: 1 })
     const backward = isEnd ? 0 : reach(old, bytes, {
@@ -102,13 +127,25 @@ export const approximate = (old: Buffer, bytes: Buffer): readonly Stretch[] | nu
   return found
 }
 
-/** The next place at which another alignment is better than `shift`; seeds say which. */
-const better = (
-  seeds: Seeds, old: Buffer, bytes: Buffer, { from, shift }: { from: number, shift: number },
-): number => {
+/** How far the search for another alignment than `shift` has come, and how good that one is. */
+interface Search {
+  at: number
+  score: number
+  scored: number
+  readonly shift: number
+}
+
+/**
+ * Goes to the next place at which another alignment is better; seeds say which. False: it is not
+ * there yet, and wants to be called again.
+ */
+const better = (seeds: Seeds, old: Buffer, bytes: Buffer, search: Search): boolean => {
+  const { shift } = search
   const same = (at: number): boolean => old[at + shift] === bytes[at]
-  let [score, scored, at] = [0, from, from]
-  for (; at < bytes.length; at++) {
+  let { at, score, scored } = search
+  const until = Math.min(bytes.length, at + TURN_BYTES)
+  let isBetter = false
+  for (; at < until; at++) {
     seeds.find(bytes, at, at + shift)
     const { length } = seeds
     if (length > 0 && seeds.place === at + shift) {
@@ -118,11 +155,13 @@ const better = (
       continue
     }
     for (; scored < at + length; scored++) if (same(scored)) score++
-    if (length > score + BETTER) return at
+    isBetter = length > score + BETTER
+    if (isBetter) break
     if (scored <= at) scored = at + 1
     else if (same(at)) score--
   }
-  return at
+  Object.assign(search, { at, score, scored })
+  return isBetter || at >= bytes.length
 }
 
 interface Reach {

@@ -1,5 +1,6 @@
 import { crc32 } from "node:zlib"
 import type { Base } from "../base.ts"
+import { turns } from "./scan.ts"
 
 /** Bytes at a place. */
 export interface Range {
@@ -68,18 +69,25 @@ const isZero = (bytes: Buffer): boolean => bytes.every((byte) => byte === 0)
 export type Places = ReadonlyMap<number, number>
 
 /** Takes some 100 bytes of memory for every 4 KiB. */
-export const placesOf = (base: Base, ranges: readonly Range[]): Places => {
+export const placesOf = async (base: Base, ranges: readonly Range[]): Promise<Places> => {
   const places = new Map<number, number>()
+  const turn = turns()
   for (const range of ranges) {
-    for (const { key, position } of chunksOf(base, range)) places.set(key, position)
+    for (const { key, position, length } of chunksOf(base, range)) {
+      places.set(key, position)
+      await turn(length)
+    }
   }
   return places
 }
 
 /** Finds the parts of a run that stand in the old as they are, wherever, and its zeros. */
-export const exact = (base: Base, places: Places, target: Base, run: Range): readonly Part[] => {
+export const exact = async (
+  base: Base, places: Places, target: Base, run: Range,
+): Promise<readonly Part[]> => {
   const parts: Part[] = []
-  const buffer = Buffer.allocUnsafeSlow(LONGEST)
+  const buffer = Buffer.allocUnsafeSlow(Math.min(LONGEST, run.length))
+  const turn = turns()
   for (const { position, length, bytes, key } of chunksOf(target, run)) {
     const place = places.get(key)
     const isThere = place !== undefined
@@ -87,6 +95,7 @@ export const exact = (base: Base, places: Places, target: Base, run: Range): rea
       && bytes.equals(buffer.subarray(0, length))
     const old = bytes[0] === 0 && isZero(bytes) ? "zeros" : isThere ? place : null
     add(parts, { position, length, old })
+    await turn(length)
   }
   return merged(parts.map((part) =>
     typeof part.old === "number" && part.length < COPY_BYTES ? { ...part, old: null } : part))

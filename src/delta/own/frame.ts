@@ -120,12 +120,14 @@ class Run {
     }
   }
 
-  all(): void {
+  *items(): Generator<number> {
     const { items, sources, lengths } = this.#columns
     while (items.left > 0) {
       const item = items.byte()
+      const before = this.#out.length
       if ((item & RUN) === 0) this.#entry(item)
       else this.#source(SOURCES[item >> 1], lengths.number())
+      yield this.#out.length - before
     }
     const unread = Object.values(this.#columns).some(({ left }) => left > 0)
     const undrawn = Object.values(this.#pools).some(({ isUsedUp }) => !isUsedUp)
@@ -218,15 +220,27 @@ export interface Made {
   readonly baseCrc: number
 }
 
-/** Carries out a frame's body. Throws `FrameError`, and what the base throws. */
-export const carryOut = (
+/**
+ * Carries out a frame's body, an item at a time; gives how many bytes of tar each made. Throws
+ * `FrameError`, and what the base throws.
+ */
+export const carrying = function*(
   body: Buffer, tarBytes: number, base: Base, workspace: Workspace, sink: Sink,
-): Made => {
+): Generator<number, Made> {
   const reader = new BaseReader(base, workspace.headers)
   const out = new Output(workspace.out, tarBytes, sink)
-  new Run(body, reader, out, workspace).all()
+  yield* new Run(body, reader, out, workspace).items()
   out.flush()
   return { tarBytes: out.length, tarCrc: out.crc, baseCrc: reader.crc }
+}
+
+/** … all at once. */
+const carryOut = (...frame: Parameters<typeof carrying>): Made => {
+  const steps = carrying(...frame)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
 }
 
 /**

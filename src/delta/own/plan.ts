@@ -3,7 +3,7 @@ import type { Base } from "../base.ts"
 import type { Source } from "./format.ts"
 import { isLike } from "./entries.ts"
 import { padded } from "./group.ts"
-import { closest, nameOf } from "./scan.ts"
+import { closest, ENTRY_BYTES, nameOf, turns } from "./scan.ts"
 import type { BaseScan, Entry, Listing } from "./scan.ts"
 import { References } from "./references.ts"
 import type { Range } from "./exact.ts"
@@ -89,32 +89,34 @@ class Templates {
 }
 
 /** Plans how a target's tar is told, in its order; the items make every byte of it. */
-export const plan = function*(
+export const plan = async function*(
   scan: BaseScan, target: Base, { entries, stretches }: Listing,
-): Generator<Item> {
+): AsyncGenerator<readonly Item[]> {
   const templates = new Templates(scan)
   const references = new References(scan, target)
+  const turn = turns()
   let next = 0
   for (const entry of entries) {
     for (; (stretches[next]?.position ?? Infinity) < entry.position; next++) {
-      yield* references.stretch(stretches[next]!)
+      yield await references.stretch(stretches[next]!)
     }
-    yield* told(scan, templates.of(entry), entry, references)
+    yield await told(scan, templates.of(entry), entry, references)
+    await turn(ENTRY_BYTES)
   }
-  for (; next < stretches.length; next++) yield* references.stretch(stretches[next]!)
+  for (; next < stretches.length; next++) yield await references.stretch(stretches[next]!)
 }
 
-const told = function*(
+const told = async (
   scan: BaseScan, found: Found | null, entry: Entry, references: References,
-): Generator<Item> {
+): Promise<readonly Item[]> => {
   const { group, content, next, hash, position } = entry
   const template = found === null ? undefined : scan.listing.entries[found.template]
   const past = found?.own === true ? template ?? null : null
   const end = { position: content + group.content, length: next - content - group.content }
   if (found === null || template === undefined) {
-    yield* references.stretch({ position, length: group.bytes.length })
-    yield* references.long(entry, past)
-    return yield* references.stretch(end)
+    return [
+      ...await references.stretch({ position, length: group.bytes.length }),
+      ...await references.long(entry, past), ...await references.stretch(end)]
   }
   const item: Item = {
     headers: { entry, template: found.template }, source: "runs",
@@ -122,19 +124,17 @@ const told = function*(
   }
   const twin = hash === null ? undefined : scan.byHash.get(hash)
   if (entry.isPadded && group.content <= FRAME_TAR_BYTES / 2) {
-    if (template.hash === hash) return yield { ...item, source: null }
-    if (hash === null) return yield { ...item, source: "zeros" }
+    if (template.hash === hash) return [{ ...item, source: null }]
+    if (hash === null) return [{ ...item, source: "zeros" }]
     if (twin !== undefined) {
-      return yield { ...item, source: "copy", position: scan.listing.entries[twin]!.content }
+      return [{ ...item, source: "copy", position: scan.listing.entries[twin]!.content }]
     }
   }
   const runs = group.content <= WHOLE_BYTES
-    ? references.of(entry, past) : references.long(entry, past)
+    ? await references.of(entry, past) : await references.long(entry, past)
   const [only] = runs
   if (entry.isPadded && runs.length === 1 && only !== undefined && only.source !== "add") {
-    return yield { ...only, headers: item.headers }
+    return [{ ...only, headers: item.headers }]
   }
-  yield item
-  yield* runs
-  yield* references.stretch(end)
+  return [item, ...runs, ...await references.stretch(end)]
 }

@@ -1,6 +1,6 @@
-import { zstdCompressSync, constants } from "node:zlib"
 import { approximate } from "./approximate.ts"
 import type { Stretch } from "./approximate.ts"
+import { easily, isNoise } from "./compress.ts"
 import { exact, placesOf } from "./exact.ts"
 import type { Places, Range } from "./exact.ts"
 import { bytesOf, FRAME_TAR_BYTES } from "./format.ts"
@@ -41,6 +41,8 @@ export class References {
   readonly #scan: BaseScan
   readonly #target: Base
   #stretches: Places | null = null
+  /** The old that long contents were searched in last: many may be like the same one. */
+  #searched: { readonly old: number, readonly places: Places } | null = null
 
   constructor(scan: BaseScan, target: Base) {
     this.#scan = scan
@@ -48,7 +50,7 @@ export class References {
   }
 
   /** A content of at most a piece; `past`: the entry it was before. One run, or several. */
-  of(entry: Entry, past: Entry | null): readonly Run[] {
+  async of(entry: Entry, past: Entry | null): Promise<readonly Run[]> {
     const range = { position: entry.content, length: entry.group.content }
     const reference = this.#like(entry, past)
     if (reference === null) {
@@ -60,7 +62,7 @@ export class References {
   }
 
   /** A longer content, in pieces. */
-  long(entry: Entry, past: Entry | null): readonly Run[] {
+  async long(entry: Entry, past: Entry | null): Promise<readonly Run[]> {
     const range = { position: entry.content, length: entry.group.content }
     const twin = entry.hash === null ? undefined : this.#scan.byHash.get(entry.hash)
     if (twin !== undefined) {
@@ -71,46 +73,58 @@ export class References {
     }
     const like = this.#like(entry, past)
     const olds = like === null ? [] : [{ position: like.content, length: like.group.content }]
-    return this.#parts(range, olds, placesOf(this.#scan.base, olds))
+    return this.#parts(range, olds, await this.#placesOf(olds))
+  }
+
+  async #placesOf(olds: readonly Range[]): Promise<Places> {
+    const [old] = olds
+    if (old === undefined) return NONE
+    if (this.#searched?.old !== old.position) {
+      this.#searched = { old: old.position, places: await placesOf(this.#scan.base, olds) }
+    }
+    return this.#searched.places
   }
 
   /** Bytes that are no entry's. */
-  stretch(range: Range): readonly Run[] {
+  async stretch(range: Range): Promise<readonly Run[]> {
     const { base, listing: { stretches } } = this.#scan
     if (range.length < SEARCHED_BYTES) return range.length === 0 ? [] : this.#parts(range, [], NONE)
-    this.#stretches ??= placesOf(base, stretches)
+    this.#stretches ??= await placesOf(base, stretches)
     return this.#parts(range, stretches, this.#stretches)
   }
 
-  #parts(range: Range, olds: readonly Range[], places: Places): readonly Run[] {
+  async #parts(range: Range, olds: readonly Range[], places: Places): Promise<readonly Run[]> {
     /** Where the old was when the new was at its start, as the last copy has it. */
     let shift: number | null = null
-    return exact(this.#scan.base, places, this.#target, range).flatMap((part) => {
+    const runs: Run[] = []
+    for (const part of await exact(this.#scan.base, places, this.#target, range)) {
       const { old, position } = part
-      if (old === "zeros") {
-        return cut(part, COPY_BYTES).map((piece) => runOf(piece, { source: "zeros" }))
-      }
-      if (old === null) {
-        return cut(part, PIECE_BYTES).flatMap((piece) => {
+      if (typeof old === "number") shift = old - position
+      for (const piece of cut(part, old === null ? PIECE_BYTES : COPY_BYTES)) {
+        if (old === "zeros") runs.push(runOf(piece, { source: "zeros" }))
+        else if (old !== null) {
+          runs.push(runOf(piece, { source: "copy", position: piece.position + old - position }))
+        } else {
           const around = aroundOf(piece, range, olds, shift)
-          return around === null ? [freshOf(piece)] : this.#compared(piece, around)
-        })
+          runs.push(...around === null ? [freshOf(piece)] : await this.#compared(piece, around))
+        }
       }
-      shift = old - position
-      return cut(part, COPY_BYTES).map((piece) =>
-        runOf(piece, { source: "copy", position: piece.position + old - position }))
-    })
+    }
+    return runs
   }
 
   /** A run with what it is like as its dictionary, or added to it. */
-  #compared(range: Range, reference: Range): readonly Run[] {
+  async #compared(range: Range, reference: Range): Promise<readonly Run[]> {
     const whole = runOf(range, { source: "pool", references: [reference] })
     if (range.length < APPROXIMATE_BYTES) return [whole]
     const bytes = bytesOf(this.#target, range)
-    if (!bytes.subarray(0, APPROXIMATE_BYTES).includes(0)) return [whole]
+    const isText = !bytes.subarray(0, APPROXIMATE_BYTES).includes(0)
+    if (isText && bytes.length < FRESH_BYTES) return [whole]
     const old = bytesOf(this.#scan.base, reference)
-    const stretches = approximate(old, bytes)
-    if (stretches === null || !isShorter(stretches, old, bytes)) return [whole]
+    if (await isNoise(bytes, old)) return [freshOf(range)]
+    if (isText) return [whole]
+    const stretches = await approximate(old, bytes)
+    if (stretches === null || !await isShorter(stretches, old, bytes)) return [whole]
     return stretches.map((stretch) => {
       const { start, length } = stretch
       const at = { position: range.position + start, length }
@@ -159,18 +173,15 @@ const aroundOf = (
 }
 
 /** Is a run told by additions shorter than with a dictionary? */
-const isShorter = (stretches: readonly Stretch[], old: Buffer, bytes: Buffer): boolean => {
+const isShorter = async (
+  stretches: readonly Stretch[], old: Buffer, bytes: Buffer,
+): Promise<boolean> => {
   const added = Buffer.concat(stretches.map(({ start, length, old: from }) => {
     const part = Buffer.from(bytes.subarray(start, start + length))
     return from === null ? part : difference(part, old.subarray(from, from + length))
   }))
-  const params = {
-    [constants.ZSTD_c_compressionLevel]: 9,
-    [constants.ZSTD_c_windowLog]: Math.max(10, Math.ceil(Math.log2(old.length + bytes.length))),
-  }
-  const additions = zstdCompressSync(added, { params }).length + 3 * stretches.length
-  const other = zstdCompressSync(bytes, { params, dictionary: old, pledgedSrcSize: bytes.length })
-  return additions < other.length * SHORTER
+  const additions = await easily(added) + 3 * stretches.length
+  return additions < await easily(bytes, old) * SHORTER
 }
 
 /** What is to be added to `old` to give `bytes`, which it is written over. */

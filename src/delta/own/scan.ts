@@ -59,17 +59,32 @@ const isZero = (bytes: Buffer): boolean => bytes.every((byte) => byte === 0)
 /** Lets others run. */
 export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
+/** Opening a file, or looking for a template, takes as long as reading so much. */
+export const ENTRY_BYTES = 16 << 10
+
+/** So many bytes are read and summed in some 20 ms. */
+const TURN_BYTES = 4 << 20
+
+/** Told how many bytes were worked through; lets others run after some. */
+export const turns = (): (bytes: number) => Promise<void> => {
+  let worked = 0
+  return async (bytes) => {
+    worked += bytes
+    if (worked < TURN_BYTES) return
+    worked = 0
+    await breathe()
+  }
+}
+
 /** Finds a tar's entries; what is none is stepped over in blocks. Reads every byte once. */
 export const listing = async (base: Base): Promise<Listing> => {
   const window = new Window(base)
   const entries: Entry[] = []
   const stretches: { position: number, length: number }[] = []
-  let breath = 0
-  for (let at = 0; at < base.size;) {
-    if (at - breath > 4 * WINDOW_BYTES) {
-      breath = at
-      await breathe()
-    }
+  const turn = turns()
+  for (let at = 0, before = 0; at < base.size;) {
+    await turn(at - before + ENTRY_BYTES)
+    before = at
     const entry = entryAt(base, window, at)
     if (entry !== null) {
       entries.push(entry)

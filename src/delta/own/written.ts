@@ -3,9 +3,11 @@ import { bytesOf, COLUMN_BYTES, COLUMNS, ENTRY, RUN, SOURCES } from "./format.ts
 import type { Base } from "../base.ts"
 import type { Column } from "./format.ts"
 import { joined } from "./parts.ts"
+import { poolBytes } from "./plan.ts"
 import type { Item } from "./plan.ts"
 import { Ranges } from "./ranges.ts"
 import { difference } from "./references.ts"
+import { ENTRY_BYTES, turns } from "./scan.ts"
 import type { BaseScan } from "./scan.ts"
 import { Writer } from "./varint.ts"
 
@@ -50,20 +52,26 @@ class Headers {
   }
 }
 
+/** Writing an item takes as long as reading so much. */
+const ITEM_BYTES = 256
+
 /** Items as columns and pools; null: more than one frame may have. */
-export const written = (
+export const written = async (
   scan: BaseScan, target: Base, items: readonly Item[],
-): Written | null => {
+): Promise<Written | null> => {
   const columns = Object.fromEntries(COLUMNS.map((name) => [name, new Writer()])) as
     Record<Column, Writer>
   const ranges = new Ranges()
   for (const { references } of items) ranges.add(references)
-  const dictionary = dictionaryOf(scan.base, ranges, columns.dictionary)
+  const dictionary = await dictionaryOf(scan.base, ranges, columns.dictionary)
   const places = ranges.places()
   const headers = new Headers(scan, columns)
   const pools = { pool: [] as Buffer[], fresh: [] as Buffer[], add: [] as Buffer[] }
+  const turn = turns()
   let [copied, added] = [0, 0]
-  for (const { headers: told, source, length, start, position, references } of items) {
+  for (const item of items) {
+    const { headers: told, source, length, start, position, references } = item
+    await turn(poolBytes(item) === 0 ? ITEM_BYTES : length + ENTRY_BYTES)
     if (told === null) {
       columns.items.byte(RUN | SOURCES.indexOf(source!) << 1)
       columns.lengths.number(length)
@@ -93,13 +101,16 @@ export const written = (
   }
 }
 
-const dictionaryOf = (base: Base, ranges: Ranges, column: Writer): Buffer => {
+const dictionaryOf = async (base: Base, ranges: Ranges, column: Writer): Promise<Buffer> => {
+  const parts: Buffer[] = []
+  const turn = turns()
   let end = 0
-  const parts = ranges.all().map((range) => {
+  for (const range of ranges.all()) {
     column.signed(range.position - end)
     column.number(range.length)
     end = range.position + range.length
-    return bytesOf(base, range)
-  })
+    parts.push(bytesOf(base, range))
+    await turn(range.length + ENTRY_BYTES)
+  }
   return Buffer.concat(parts)
 }
