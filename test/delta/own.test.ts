@@ -340,7 +340,7 @@ describe("a frame's parts", () => {
     expect((await tried(partsOfPool(noise(1 << 20, 1)))).work).toBe(0)
     expect((await tried(partsOfPool(noise(1 << 20, 1), noise(1 << 20, 2)))).work).toBe(0)
     expect((await tried(partsOfPool(text(3), text(5)))).work)
-      .toBe(text(3).length + text(5).length)
+      .toBe(text(3).length + text(5).length / 2)
   })
 
   it("are found to be like what stands far back in a dictionary", async () => {
@@ -349,7 +349,8 @@ describe("a frame's parts", () => {
   })
 
   it("get no longer than the quick look said", async () => {
-    const bytes = fc.oneof(content, fc.uint8Array({ maxLength: 300 }).map((made) => Buffer.from(made)))
+    const short = fc.uint8Array({ maxLength: 300 }).map((made) => Buffer.from(made))
+    const bytes = fc.oneof(content, short)
     await fc.assert(fc.asyncProperty(bytes, bytes, fc.boolean(), async (pool, old, hard) => {
       const look = await tried({ ...partsOfPool(pool, old), fresh: pool, add: old, columns: old })
       expect((await compressed(look, hard)).length).toBeLessThanOrEqual(look.length)
