@@ -10,7 +10,7 @@ export interface Tried {
   readonly packed: Readonly<Record<Part, Packed>>
   /** Of the body, if nothing better were found. */
   readonly length: number
-  /** Bytes that compressing it as well as can be has to go through. */
+  /** Bytes to be compressed as well as can be; those of a dictionary take half as long. */
   readonly work: number
 }
 
@@ -18,7 +18,7 @@ export interface Tried {
 export const tried = async (parts: Written): Promise<Tried> => {
   const packed = await each(async (name) => quick(parts[name], dictionaryOf(parts, name)))
   const work = PARTS.reduce((sum, name) => compresses(packed[name])
-    ? sum + parts[name].length + (dictionaryOf(parts, name)?.length ?? 0) : sum, 0)
+    ? sum + parts[name].length + (dictionaryOf(parts, name)?.length ?? 0) / 2 : sum, 0)
   return { parts, packed, length: bodyOf(packed).length, work }
 }
 

@@ -15,11 +15,10 @@ import type { BaseScan } from "./scan.ts"
 import { written } from "./written.ts"
 
 /**
- * How many bytes of a layer are compressed as well as can be, with the dictionaries that must be
- * read for them: about a minute's worth on one core. What follows is compressed some 20 times as
- * fast, and gets some 10 % longer.
+ * How many bytes of a layer are compressed as well as can be, in some 80 s of one core. What
+ * follows is compressed some 20 times as fast, and gets some 10 % longer.
  */
-const HARD_BYTES = 80 << 20
+const HARD_BYTES = 56 << 20
 
 /**
  * An old image with more entries takes more than 100 MiB itself, and a frame being compressed with
