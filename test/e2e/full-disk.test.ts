@@ -159,7 +159,8 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
       await disk.answers()
       process.kill(Number(pid), "SIGKILL") // nobody may refuse to hear of this
       disk.filler.drop()
-      expect(await disk.engine.done(["wait", "victim"])).toBe("137\n")
+      // 255: conmon was sooner than the room, and had no block to write the code into.
+      expect(await disk.engine.done(["wait", "victim"])).toMatch(/^(137|255)\n$/)
       for (const wish of wishes) await disk.engine.done(wish)
       await disk.engine.done(["wait", "lazy"])
       await disk.engine.done(["rm", "new", "lazy", "victim"])
