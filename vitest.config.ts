@@ -1,12 +1,14 @@
 import { defineConfig } from "vitest/config"
 
-/** `unit` needs no daemon; `whole` starts real ones, each in a corner of the machine of its own. */
+/**
+ * `unit` needs no daemon; `whole` starts real ones, each in a corner of the machine of its own: two
+ * files at a time pass as well, but what is compared with dockerd wants the machine for itself.
+ */
 const ROOMS = ["api", "crash", "differential", "e2e", "powercut"]
 const WHOLE = ROOMS.map((room) => `test/${room}/**/*.test.ts`)
 
 export default defineConfig({
   test: {
-    maxWorkers: 2, // much of it is waiting; more than two would wait for the disk
     pool: "forks", // mounts, namespaces and signals belong to a process, not to a thread
     testTimeout: 900_000, // only against hanging: no test measures time
     hookTimeout: 900_000,
@@ -18,7 +20,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "whole", include: WHOLE },
+        test: { name: "whole", include: WHOLE, fileParallelism: false },
       },
     ],
   },

@@ -114,7 +114,7 @@ export const runs: readonly Row[] = [
     run --rm --network container:first --dns 1.1.1.1 bb true
     run --rm --network container:first --add-host a:1.1.1.1 bb true
     run --rm --network container:first --expose 1 bb true
-    once --pid container:first bb sh -c 'ps | grep -c sleep'
+    once --pid container:first bb sh -c 'ps | grep -c "[s]leep"'
     once --ipc container:first bb true
     stop -t 0 first
     run --rm --network container:first bb true
