@@ -55,8 +55,7 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
       ["whose room others take meanwhile ends", {
         layers: () => [...someLayers(300_000), plain(24)],
         leave: 0,
-        // An entry, a checkpoint or the journal: whoever needs room first.
-        says: /no space left on device|the disk is nearly full/,
+        says: /^the layer's entry \S+: no space left on device; remove images or /,
         sent: (bytes) => bytes > 300_000,
       }],
     ]
@@ -74,7 +73,9 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
       const lines: Line[] = []
       for await (const line of await beginPull(disk.engine, reference)) {
         lines.push(line)
-        if (!toFill || line.status !== "Extracting") continue
+        // Of the large layer: a small one ends before it needs more, and says that otherwise.
+        const isLast = line.id === last!.digest.slice(7, 19)
+        if (!toFill || line.status !== "Extracting" || !isLast) continue
         disk.filler.leave(0)
         toFill = false
       }
@@ -158,10 +159,10 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
       expect(stderr).toMatch(/no space left on device/)
       disk.filler.leave(0)
       await disk.answers()
-      process.kill(Number(pid), "SIGKILL") // nobody may refuse to hear of this
+      // conmon writes the code down on this disk: it must have a block for it by then.
       disk.filler.drop()
-      // 255: conmon was sooner than the room, and had no block to write the code into.
-      expect(await disk.engine.done(["wait", "victim"])).toMatch(/^(137|255)\n$/)
+      process.kill(Number(pid), "SIGKILL") // nobody may refuse to hear of this
+      expect(await disk.engine.done(["wait", "victim"])).toBe("137\n")
       for (const wish of wishes) await disk.engine.done(wish)
       await disk.engine.done(["wait", "lazy"])
       await disk.engine.done(["rm", "new", "lazy", "victim"])
