@@ -8,9 +8,9 @@ import { bind, check, Errno, errno, isErrno } from "./libc.ts"
  */
 
 const OPENAT2 = 437
+const CACHESTAT = 451
 const RESOLVE_NO_SYMLINKS = 0x04
 const RESOLVE_BENEATH = 0x08
-const RWF_NOWAIT = 0x08
 const RWF_DONTCACHE = 0x80
 const PROT_READ = 1
 const MAP_SHARED = 1
@@ -30,6 +30,8 @@ const mmap = bind(
   "intptr_t mmap64(intptr_t at, size_t length, int prot, int flags, int fd, int64 offset)")
 const munmap = bind("int munmap(intptr_t at, size_t length)")
 const mincore = bind("int mincore(intptr_t at, size_t length, void *vector)")
+const cachestat = bind(
+  "long syscall(long number, int fd, const void *range, void *stat, unsigned int flags)")
 
 const lifted = <A>(call: string, subject: string, act: () => A): A => {
   try {
@@ -140,17 +142,25 @@ export function resident(fd: number, offset: number, pages: number): readonly bo
   return known ? Array.from(vector, (byte) => (byte & 1) === 1) : null
 }
 
-const probe = Buffer.alloc(1)
+const cacheRange = Buffer.alloc(16)
+const cacheStat = Buffer.alloc(40)
+
+/** Is any page of a file's first `length` bytes in the page cache? Null: cannot be known. */
+function isCached(fd: number, length: number): boolean | null {
+  cacheRange.writeBigUInt64LE(BigInt(length), 8)
+  // Linux 6.5, include/uapi/linux/mman.h: the first number is that of pages in the cache.
+  if (cachestat(CACHESTAT, fd, cacheRange, cacheStat, 0) === 0) return cacheStat.readUInt32LE() > 0
+  return resident(fd, 0, Math.ceil(length / PAGE))?.includes(true) ?? null
+}
+
 /**
  * Has the kernel begin to read a file's first `length` bytes; answers whether it does. It does not
- * where they are in the page cache already (or are being read), or that cannot be known: what this
- * brings in is to be dropped again (`dropCache`). preadv2(2), posix_fadvise(2).
+ * where some are in the page cache already (or are being read), or that cannot be known: what this
+ * brings in is to be dropped again (`dropCache`). Not found out by a read with RWF_NOWAIT: that
+ * begins to read as well, and a quick disk has answered by then. posix_fadvise(2).
  */
-export const readAhead = (fd: number, length: number): boolean => {
-  point(koffi.address(probe), 1)
-  if (Number(preadv2(fd, iovec, 1, 0, RWF_NOWAIT)) >= 0 || !isErrno("EAGAIN")) return false
-  return fadvise(fd, 0, length, FADV_WILLNEED) === 0
-}
+export const readAhead = (fd: number, length: number): boolean =>
+  isCached(fd, length) === false && fadvise(fd, 0, length, FADV_WILLNEED) === 0
 
 /** Asks the kernel to forget a file's clean pages. */
 export const dropCache = (fd: number): void => {
