@@ -1,5 +1,5 @@
 import {
-  closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeFileSync,
+  closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync, truncateSync, writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
 import { bind, check, Errno } from "../../src/kernel/libc.ts"
@@ -16,6 +16,8 @@ export interface Filler {
   readonly leave: (bytes: number) => void
   /** Takes all but this many inodes. */
   readonly leaveFiles: (files: number) => void
+  /** Gives so many of them back. */
+  readonly giveBack: (bytes: number) => void
   /** Gives all of it back. */
   readonly drop: () => void
 }
@@ -42,6 +44,10 @@ export const fillerIn = (directory: string): Filler => {
       for (let left = statfsSync(directory).ffree - files; left > 0; left--) {
         writeFileSync(join(directory, String(taken.files++)), "")
       }
+    },
+    giveBack: (bytes) => {
+      taken.bytes -= bytes
+      truncateSync(path, taken.bytes)
     },
     drop: () => {
       rmSync(directory, { recursive: true, force: true })

@@ -112,9 +112,12 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
     test.each(MOMENTS)("that has no room %s ends, says so, and leaves nothing", async (
       _, leave, words,
     ) => {
-      if (leave > 0) disk.filler.leave(leave * MIB)
+      let toFill = leave === 0
+      if (!toFill) disk.filler.leave(leave * MIB)
       const heard = await make((line) => {
-        if (leave === 0 && line.status === "Delta complete") disk.filler.leave(0)
+        if (!toFill || line.status !== "Delta complete") return
+        disk.fill()
+        toFill = false
       })
       expect(saidIn(heard)).toMatch(words)
       if (leave > 0) expect(disk.hasBallast()).toBe(true)
@@ -149,12 +152,14 @@ describe.skipIf(whyNoEngine() !== null)("on a disk that is full", () => {
         registry.inject({ on: "blob", name: last!.digest, misdeed })
         const sent = () => whole.layers.reduce((n, { digest }) => n + registry.bytesSent(digest), 0)
         const since = sent()
-        const heard = async (fill: boolean) => {
+        const heard = async (toFill: boolean) => {
           const pulling = await beginPull(engine, `${registry.host}/app:found`)
           const lines: Line[] = []
           for await (const line of pulling) {
             lines.push(line)
-            if (fill && line.status === "Extracting") filler.leave(0)
+            if (!toFill || line.status !== "Extracting") continue
+            disk.fill()
+            toFill = false
           }
           expect(lines.filter(({ status }) => USES_DELTA.test(status ?? ""))).toHaveLength(1)
           return { status: pulling.status, lines }

@@ -10,6 +10,9 @@ import { type Filler, fillerIn, takenBy } from "./filler.ts"
 import { type Belongings, belongings, clearOut, expectIntact, furnish } from "./intact.ts"
 import { errorIn, pull } from "./pulling.ts"
 
+/** Of src/kernel/ballast.ts. */
+const BALLAST_BYTES = 8 << 20
+
 /** A small disk of its own, with a data root on it and an engine that has something to lose. */
 export interface FullDisk {
   readonly corner: Corner
@@ -23,6 +26,8 @@ export interface FullDisk {
   readonly start: () => Promise<Engine>
   /** What was there is there, under a daemon that was started after it. */
   readonly heldBy: (next: Engine) => void
+  /** Fills the disk, but for what the engine holds in reserve; it may be at work. */
+  readonly fill: () => void
   /** Fills the disk and all that the engine holds in reserve. */
   readonly starve: () => Promise<void>
   /** It hears and answers, and every byte of what it shows is right. */
@@ -39,7 +44,7 @@ export const fullDisk = (
   mebibytes: number,
   more: (disk: FullDisk) => Promise<unknown> = () => Promise.resolve(),
 ): FullDisk => {
-  const disk = { hasBallast, start, heldBy, starve, answers, worksNow } as {
+  const disk = { hasBallast, start, heldBy, fill, starve, answers, worksNow } as {
     -readonly [Key in keyof FullDisk]: FullDisk[Key]
   }
   let taken: number
@@ -82,6 +87,11 @@ export const fullDisk = (
   function heldBy(next: Engine): void {
     disk.engine = next
     disk.before = { ...disk.before, engine: next, pid: next.pid }
+  }
+  function fill(): void {
+    disk.filler.leave(0)
+    // Given up in the meantime, it may have been taken as well; without it there is only waiting.
+    if (!hasBallast()) disk.filler.giveBack(BALLAST_BYTES)
   }
   async function starve(): Promise<void> {
     disk.filler.leave(0)
