@@ -1,5 +1,6 @@
 import {
-  closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync, truncateSync, writeFileSync,
+  closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync, truncateSync,
+  writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
 import { bind, check, Errno } from "../../src/kernel/libc.ts"
