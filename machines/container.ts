@@ -10,7 +10,7 @@ export interface ContainerTerms {
   readonly autoRemove: boolean
 }
 
-interface Memory extends ContainerTerms {
+export interface ContainerMemory extends ContainerTerms {
   /** What a client asked for that is not done yet; `stop` also silences the restart policy. */
   readonly wish: "none" | "run" | "stop" | "leave"
   /** A client killed it: the restart policy says nothing about the exit that follows. */
@@ -62,9 +62,16 @@ const FIRST_BACKOFF_MS = 100
 const LONGEST_BACKOFF_MS = 60_000
 const STEADY_MS = 10_000
 
+/** Has its process ended for its restart policy to start it again? */
+export const comesBack = (c: ContainerMemory): boolean =>
+  c.wish === "none" && !c.quiet &&
+  (c.restart === "always" || c.restart === "unless-stopped" ||
+    (c.restart === "on-failure" && c.exitCode !== 0 &&
+      (c.retries === 0 || c.failures < c.retries)))
+
 const { createMachine } = setup({
   types: {
-    context: {} as Memory,
+    context: {} as ContainerMemory,
     events: {} as ContainerEvent,
     tags: {} as "settled" | "running" | "paused",
   },
@@ -129,11 +136,7 @@ const { createMachine } = setup({
     quiet: ({ context }) => context.quiet,
     always: ({ context: c }) =>
       c.restart === "always" || (c.restart === "unless-stopped" && c.wish !== "stop" && !c.quiet),
-    again: ({ context: c }) =>
-      c.wish === "none" && !c.quiet &&
-      (c.restart === "always" || c.restart === "unless-stopped" ||
-        (c.restart === "on-failure" && c.exitCode !== 0 &&
-          (c.retries === 0 || c.failures < c.retries))),
+    again: ({ context }) => comesBack(context),
   },
   delays: {
     grace: ({ context }) => context.graceMs,

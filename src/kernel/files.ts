@@ -2,6 +2,9 @@ import * as fs from "node:fs"
 import { endianness } from "node:os"
 import koffi from "koffi"
 import { bind, check, errno, Errno, isErrno } from "./libc.ts"
+import {
+  openat2, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
+} from "./openat2.ts"
 
 /**
  * Files, named as the kernel names them: relative to an open directory, by bytes. Nothing here
@@ -24,16 +27,9 @@ const O_CLOEXEC = 0o2000000
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_REMOVEDIR = 0x200
-const RESOLVE_NO_MAGICLINKS = 0x02
-const RESOLVE_NO_SYMLINKS = 0x04
-const RESOLVE_BENEATH = 0x08
-const RESOLVE_IN_ROOT = 0x10
-/** The number of openat2 on every architecture (it is newer than their unification). */
-const SYS_OPENAT2 = 437
 
 const wide = koffi.sizeof("void *") === 8
 const libc = {
-  syscall: bind("long syscall(long number, int fd, const void *path, void *how, size_t size)"),
   openat: bind("int openat(int fd, const void *name, int flags, int mode)"),
   mkdirat: bind("int mkdirat(int fd, const void *name, uint32_t mode)"),
   mknodat: bind("int mknodat(int fd, const void *name, uint32_t mode, uint64_t device)"),
@@ -71,13 +67,8 @@ const cstring = (bytes: Bytes, call: string, into = scratch): Buffer => {
   return into
 }
 
-const how = Buffer.alloc(24)
-const openat2 = (root: number, path: Bytes, flags: number, mode: number, resolve: number) => {
-  how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0)
-  how.writeBigUInt64LE(BigInt(mode), 8)
-  how.writeBigUInt64LE(BigInt(resolve), 16)
-  return Number(libc.syscall(SYS_OPENAT2, root, cstring(path || ".", "openat2"), how, 24))
-}
+const opened = (root: number, path: Bytes, flags: number, resolve: number): number =>
+  openat2(root, cstring(path || ".", "openat2"), flags, resolve)
 
 /** Opens a directory by its full path: the root of all that follows. */
 export const openRoot = (path: string): number =>
@@ -89,7 +80,7 @@ export const openRoot = (path: string): number =>
  * (ELOOP) or a part is missing (ENOENT): `isErrno` tells which. Empty path: the root itself.
  */
 export const openBeneath = (root: number, path: Bytes): number => {
-  const fd = openat2(root, path, O_RDONLY | O_DIRECTORY, 0,
+  const fd = opened(root, path, O_RDONLY | O_DIRECTORY,
     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
   if (fd < 0 && !isErrno("ELOOP") && !isErrno("ENOENT")) check(fd, "openat2", shown(path))
   return fd
@@ -100,14 +91,14 @@ export const openBeneath = (root: number, path: Bytes): number => {
  * inside.
  */
 export const openInRoot = (root: number, path: Bytes): number =>
-  check(openat2(root, path, O_RDONLY | O_DIRECTORY, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS),
+  check(opened(root, path, O_RDONLY | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS),
     "openat2", shown(path))
 
 /**
  * Opens a regular file below `root` for writing at any offset; no part of its path is a symlink.
  */
 export const openFileBeneath = (root: number, path: Bytes): number =>
-  check(openat2(root, path, O_WRONLY, 0,
+  check(opened(root, path, O_WRONLY,
     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), "openat2", shown(path))
 
 /** The path of an open directory below an open root, as the kernel has it: `""` is the root. */

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync, rmdirSync } from "node:fs"
 import { bind, check, errno, Errno, isErrno } from "./libc.ts"
+import { openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "./openat2.ts"
 import { raised } from "./spawn.ts"
 
 const mount = bind(
@@ -7,9 +8,6 @@ const mount = bind(
     "const char *data)",
 )
 const umount2 = bind("int umount2(const char *target, int flags)")
-const openat2 = bind(
-  "long syscall(long number, int directory, const char *path, void *how, size_t size)",
-)
 
 const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
@@ -20,9 +18,6 @@ const MS_NODEV = 4
 const MS_NOEXEC = 8
 const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
-const SYS_OPENAT2 = 437
-const RESOLVE_IN_ROOT = 0x10
-const RESOLVE_NO_MAGICLINKS = 0x02
 /** The kernel takes one page of options, its ending zero included. */
 const OPTIONS_MAX = 4095
 
@@ -109,10 +104,8 @@ export const readInRoot = (root: string, path: string): string | null => {
   const top = openSync(root, O_PATH | O_CLOEXEC)
   let descriptor = -1
   try {
-    const how = Buffer.alloc(24) // struct open_how: u64 flags, mode, resolve
-    how.writeBigUInt64LE(BigInt(O_CLOEXEC | O_NONBLOCK | O_NOCTTY), 0)
-    how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16)
-    descriptor = Number(openat2(SYS_OPENAT2, top, path, how, how.length))
+    descriptor = openat2(top, Buffer.from(`${path}\0`), O_NONBLOCK | O_NOCTTY,
+      RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     if (descriptor < 0) return null
     if (!fstatSync(descriptor).isFile()) return null
     const bytes = Buffer.alloc(Math.min(fstatSync(descriptor).size, READ_MAX))

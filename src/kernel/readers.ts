@@ -1,16 +1,14 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs"
 import koffi from "koffi"
 import { bind, check, Errno, errno, isErrno } from "./libc.ts"
+import { openat2, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "./openat2.ts"
 
 /**
  * Reading what the engine has kept: beneath a directory, and without taking the page cache from
  * the applications on the device. Everything here is synchronous and throws `Errno`.
  */
 
-const OPENAT2 = 437
 const CACHESTAT = 451
-const RESOLVE_NO_SYMLINKS = 0x04
-const RESOLVE_BENEATH = 0x08
 const RWF_DONTCACHE = 0x80
 const PROT_READ = 1
 const MAP_SHARED = 1
@@ -21,8 +19,6 @@ const PAGE = 4096
 const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
 
-const openat2 = bind(
-  "long syscall(long number, int dir, const void *path, const void *how, size_t size)")
 const preadv2 = bind(
   "int64 preadv64v2(int fd, const void *iov, int count, int64 offset, int flags)")
 const fadvise = bind("int posix_fadvise64(int fd, int64 offset, int64 length, int advice)")
@@ -62,11 +58,7 @@ export const fileSize = (fd: number): number =>
   })
 
 const READ_FLAGS =
-  constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | O_CLOEXEC
-const how = Buffer.alloc(24)
-how.writeBigUInt64LE(BigInt(READ_FLAGS | constants.O_NOATIME), 0)
-how.writeBigUInt64LE(BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), 16)
-
+  constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOATIME
 /**
  * Opens a file for reading by the bytes of its path below an open directory (openat2(2)). Symlinks
  * are not followed anywhere in it, nothing outside is reached, its access time stays as it is, and
@@ -75,13 +67,8 @@ how.writeBigUInt64LE(BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), 16)
 export function openForReading(directory: number, path: Buffer): number {
   if (path.includes(0)) throw new Errno("openat2", path.toString(), koffi.os.errno["EINVAL"]!)
   const name = Buffer.concat([path, Buffer.alloc(1)])
-  for (;;) {
-    const fd = Number(openat2(OPENAT2, directory, name, how, how.length))
-    if (fd >= 0) return fd
-    // EAGAIN: a rename elsewhere raced the resolution (openat2(2), "ERRORS").
-    if (isErrno("EINTR") || isErrno("EAGAIN")) continue
-    throw new Errno("openat2", path.toString(), errno())
-  }
+  const fd = openat2(directory, name, READ_FLAGS, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+  return check(fd, "openat2", path.toString())
 }
 
 /** Fills `buffer` from `offset` on; answers how many bytes there were. */

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { AnyMachineSnapshot } from "xstate"
+import { comesBack, type ContainerMemory } from "../../../machines/container.ts"
 import { bundleOf } from "../../kernel/bundle.ts"
 import type { Terms } from "../../oci/terms.ts"
 import type { ContainerRow, ContainerState } from "../../store/containers.ts"
@@ -82,9 +83,10 @@ export function statusOf(snapshot: AnyMachineSnapshot | undefined, state: Contai
   if (snapshot === undefined) return rest
   if (snapshot.hasTag("paused") || snapshot.matches({ running: "thawing" })) return "paused"
   if (snapshot.hasTag("running")) return "running"
-  if (snapshot.matches("starting")) {
-    return (snapshot.context as { failures: number }).failures > 0 ? "restarting" : rest
-  }
+  const memory: ContainerMemory = snapshot.context
+  if (snapshot.matches("starting")) return memory.failures > 0 ? "restarting" : rest
+  // It has not exited for good: nobody may see that in passing, and take it for the end.
+  if (snapshot.matches("cleaning") && comesBack(memory)) return "restarting"
   if (snapshot.matches("restarting")) return "restarting"
   if (snapshot.matches("removing") || snapshot.matches("leaving")) return "removing"
   return snapshot.matches("dead") ? "dead" : rest
