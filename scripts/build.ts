@@ -30,15 +30,26 @@ function put(path: string, contents: string | Uint8Array, mode = 0o644): void {
 /**
  * An ES import of node:http reads every name it exports, and one of them (WebSocket) makes Node
  * load a second HTTP client of its own: 30 ms and 10 MB. Asked for as an object, nothing is read.
+ * node:tls, and node:https with it, begins to parse all certificates of the system when it is
+ * loaded: 30 ms, and of its parts only the child needs them. It is loaded by the first use of it.
  */
-const lazyHttp: Plugin = {
-  name: "lazy-http",
+const lazyBuiltins: Plugin = {
+  name: "lazy-builtins",
   setup: (build) => {
-    const filter = /^(node:)?https?$/
-    build.onResolve({ filter }, ({ path }) => ({ path, namespace: "lazy-http" }))
-    build.onLoad({ filter: /./, namespace: "lazy-http" }, ({ path }) => ({
-      contents: `module.exports = process.getBuiltinModule("${path}")`,
+    const filter = /^(node:)?(https?|tls)$/
+    build.onResolve({ filter }, ({ path }) => ({
+      path: path.replace("node:", ""), namespace: "lazy-builtins",
     }))
+    build.onLoad({ filter: /./, namespace: "lazy-builtins" }, ({ path }) => {
+      const loaded = `process.getBuiltinModule("${path}")`
+      if (path === "http") return { contents: `module.exports = ${loaded}` }
+      const names = JSON.stringify(Object.keys(process.getBuiltinModule(path)!))
+      return {
+        contents: `for (const name of ${names}) Object.defineProperty(exports, name, {
+          enumerable: true, get: () => ${loaded}[name],
+        })`,
+      }
+    })
   },
 }
 
@@ -52,7 +63,7 @@ const { outputFiles } = await build({
   platform: "node",
   target: "node24",
   external: ["better-sqlite3", "koffi"],
-  plugins: [lazyHttp],
+  plugins: [lazyBuiltins],
   banner: { js: REQUIRE },
   // Names stay: a device's log shows them in stack traces. White space costs start-up time.
   minifyWhitespace: true,
