@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
@@ -101,6 +102,10 @@ describe.skipIf(whyNot("crun") !== null)("A container's streams, over conmon", (
     attachment.read(() => false, () => ends++)
     collect(another)
     const [pid = 0] = await ask((r) => r.pids(plan.id))
+    const written = () =>
+      Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))![1])
+    // Only once it can write no more does conmon stand still, and hold up the end.
+    for (let seen = -1; seen < written() || seen < 2 * 65536; await sleep(500)) seen = written()
     process.kill(pid, "SIGKILL")
     expect((await exit()).exitCode).toBe(137)
     expect(ends).toBe(1)
