@@ -9,7 +9,7 @@ const libc = {
   fallocate64: bind("int fallocate64(int fd, int mode, int64_t offset, int64_t length)"),
 }
 
-const BALLAST_BYTES = 8 << 20
+export const BALLAST_BYTES = 8 << 20
 /** Free bytes from which on the ballast is in nobody's way. */
 const PLENTY_BYTES = 64 << 20
 /** The unit of `stat`'s blocks, whatever the file system's own are. */

@@ -4,14 +4,12 @@ import { afterAll, afterEach, beforeAll, expect } from "vitest"
 import { makeVolume } from "../../simulations/powercut/disk.ts"
 import { waitFor } from "../../simulations/powercut/scenario.ts"
 import { EmbeddedRegistry } from "../../simulations/world/registry.ts"
+import { BALLAST_BYTES } from "../../src/kernel/ballast.ts"
 import { call } from "../api/tools.ts"
 import { type Corner, type Engine, openCorner } from "./engine.ts"
 import { type Filler, fillerIn, takenBy } from "./filler.ts"
 import { type Belongings, belongings, clearOut, expectIntact, furnish } from "./intact.ts"
 import { errorIn, pull } from "./pulling.ts"
-
-/** Of src/kernel/ballast.ts. */
-const BALLAST_BYTES = 8 << 20
 
 /** A small disk of its own, with a data root on it and an engine that has something to lose. */
 export interface FullDisk {
