@@ -30,6 +30,7 @@ import { staySmall } from "./kernel/memory.ts"
 import { notify } from "./kernel/notify.ts"
 import { claimPidfile } from "./kernel/pidfile.ts"
 import { setOomScore } from "./kernel/priority.ts"
+import { exitAtOnce } from "./kernel/processes.ts"
 import { bodyLinux as runtimeLinux } from "./kernel/runtime-linux.ts"
 import { Wal } from "./kernel/wal.ts"
 import { ENGINE_VERSION } from "./api/version.ts"
@@ -58,7 +59,7 @@ const CGROUP_PARENT = "/balena-engine"
 /** A failed fdatasync, or a bug in the loop: nobody knows what is true but the disk. */
 const fatal = (cause: unknown): never => {
   process.stderr.write(`the engine ends, to recover from its journal: ${String(cause)}\n`)
-  process.exit(70)
+  return exitAtOnce(70)
 }
 
 /** Every door of a real machine, and the loop between them. */
@@ -117,7 +118,7 @@ const serving = (live: Live, asked: Fiber.Fiber<NodeJS.Signals>, stir: () => voi
 /** The daemon from its start to its end; fails with what kept it from starting. */
 export const daemon = (live: Live, program: Program) =>
   Effect.scoped(Effect.gen(function*() {
-    const asked = yield* Effect.forkScoped(untilSignalled)
+    const asked = yield* Effect.forkScoped(untilSignalled, { startImmediately: true })
     yield* Effect.forkScoped(reloading(live))
     const { settings } = live
     for (const note of settings.notes) yield* Effect.logWarning(note)
@@ -169,5 +170,5 @@ export const main = async (words: readonly string[], program: Program): Promise<
     Effect.provide(logging(() => live.settings)),
   )
   const code = await Effect.runPromise(running)
-  process.exit(code)
+  return exitAtOnce(code)
 }

@@ -4,15 +4,31 @@ import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import { textOf } from "../kernel/machine.ts"
 import { notify, watchdogMs } from "../kernel/notify.ts"
+import { exitAtOnce } from "../kernel/processes.ts"
 import { reloadSettings, type Settings } from "../settings.ts"
 
-/** Returns when somebody wants the daemon to end: with the signal that said so. */
+/** An end in order takes milliseconds; a device that wants to go down waits no longer than this. */
+const END_MS = 10_000
+
+/**
+ * Returns when somebody wants the daemon to end: with the signal that said so. From then on it has
+ * a while to do so in order: what it is busy with after that, the next start takes up again, as
+ * after a power cut.
+ */
 export const untilSignalled = Effect.gen(function*() {
   const asked = yield* Deferred.make<NodeJS.Signals>()
   const hear = (signal: NodeJS.Signals) => Deferred.doneUnsafe(asked, Effect.succeed(signal))
   process.on("SIGTERM", hear).on("SIGINT", hear)
+  yield* Effect.forkDetach(Effect.flatMap(Deferred.await(asked), endAnyway))
   return yield* Deferred.await(asked)
 })
+
+const endAnyway = (signal: NodeJS.Signals) =>
+  Effect.andThen(Effect.sleep(END_MS), Effect.sync(() => {
+    const after = `${END_MS / 1000} s after ${signal}`
+    process.stderr.write(`no end in order ${after}: the engine ends as it is\n`)
+    exitAtOnce(1)
+  }))
 
 /** The settings of a daemon that runs; `words` are what it was started with. */
 export interface Live {

@@ -9,6 +9,7 @@ import { registryCertificates } from "../kernel/certificates.ts"
 import { lock, openAt, openRoot } from "../kernel/files.ts"
 import { compileSoundly, tidy } from "../kernel/memory.ts"
 import { dieWithParent, giveWay } from "../kernel/priority.ts"
+import { exitAtOnce } from "../kernel/processes.ts"
 import { capReceiveBuffer } from "../kernel/sockets.ts"
 import { removeTree } from "../kernel/tree.ts"
 import type { HttpSettings } from "../registry/http.ts"
@@ -44,7 +45,7 @@ const send = (message: FromChild, sent: () => void = () => {}): void => {
 /** Ends this process in a way that the daemon reads as `lost`. */
 const giveUp = (cause: string): never => {
   console.error(`extraction child: ${cause}`)
-  return process.exit(1)
+  return exitAtOnce(1)
 }
 
 /**
@@ -222,5 +223,5 @@ compileSoundly()
 // A signal for the whole process group or control group is the daemon's business: it stops jobs in
 // order, and its end is this process's end.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {})
-process.on("disconnect", () => process.exit(0))
+process.on("disconnect", () => exitAtOnce(0))
 void Effect.runPromise(program).catch((error) => giveUp(String(error)))

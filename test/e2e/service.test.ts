@@ -1,10 +1,11 @@
-import { closeSync, existsSync, readFileSync, writeFileSync } from "node:fs"
+import { closeSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { askJson } from "../../simulations/bench/engines/docker.ts"
+import { lock, openAt, openRoot } from "../../src/kernel/files.ts"
 import { bind, check } from "../../src/kernel/libc.ts"
-import { type Corner, openCorner, whyNoEngine } from "./engine.ts"
+import { type Corner, openCorner, placeOf, whyNoEngine } from "./engine.ts"
 
 const AF_UNIX = 1
 const SOCK_DGRAM = 2
@@ -58,6 +59,23 @@ describe.skipIf(whyNoEngine() !== null)("a daemon as a service", () => {
     writeFileSync(engine.place.pidfile, String(process.pid)) // it lives, and is no daemon
     const again = await corner.start({ name: "left" })
     expect(readFileSync(again.place.pidfile, "utf8")).toBe(String(again.pid))
+    expect(await again.stop()).toBe(0)
+  })
+
+  test("ends as it is, where it cannot end in order", async () => {
+    const place = placeOf(corner.rig, "stuck")
+    mkdirSync(place.dataRoot, { recursive: true })
+    // As an extraction child of an earlier daemon would hold it: the start waits for its end.
+    const held = openAt(openRoot(place.dataRoot), "child.lock", true)
+    lock(held, "shared", true)
+    const starting = corner.start({ name: "stuck" })
+    while (!existsSync(place.pidfile)) await sleep(5)
+    process.kill(Number(readFileSync(place.pidfile, "utf8")), "SIGTERM")
+    const engine = await starting
+    expect(await engine.ended).toBe(1)
+    expect(engine.log()).toContain("no end in order 10 s after SIGTERM: the engine ends as it is\n")
+    closeSync(held)
+    const again = await corner.start({ name: "stuck" })
     expect(await again.stop()).toBe(0)
   })
 

@@ -1,4 +1,7 @@
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import {
   onEnd, processOf, signalNumber, signalProcess, startTicksOf, type Process,
@@ -8,7 +11,26 @@ import { run, type Outcome, type Program } from "../../src/kernel/spawn.ts"
 const finished = (program: Program): Promise<Outcome> => new Promise((done) => run(program, done))
 const ended = (process: Process): Promise<void> => new Promise((done) => onEnd(process, done))
 
+/** Ends itself while a thread of its own opens a FIFO that nobody ever writes to. */
+const ENDING = `
+  import { open } from "node:fs"
+  import { exitAtOnce } from "${join(import.meta.dirname, "../../src/kernel/processes.ts")}"
+  open(process.argv[1], "r", () => {})
+  exitAtOnce(3)
+`
+
 describe("Processes", () => {
+  test("the own end waits for no thread, whatever that is stuck in", () => {
+    const folder = mkdtempSync(join(tmpdir(), "be-processes-"))
+    const fifo = join(folder, "fifo")
+    expect(spawnSync("mkfifo", [fifo]).status).toBe(0)
+    const words = ["--input-type=module", "--eval", ENDING, "--", fifo]
+    // The limit is only there against the hanging this is about.
+    const { status } = spawnSync(process.execPath, words, { timeout: 60_000 })
+    rmSync(folder, { recursive: true })
+    expect(status).toBe(3)
+  })
+
   test("a signal is named as Docker names it, or is none", () => {
     expect(["SIGTERM", "term", "15", "SIGKILL", "Hup", "RTMIN", "SIGRTMIN+3", "RTMAX", "rtmax-1"]
       .map(signalNumber)).toEqual([15, 15, 15, 9, 1, 34, 37, 64, 63])
