@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
+import { builtinModules } from "node:module"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { build, type Plugin } from "esbuild"
@@ -13,8 +14,7 @@ const DIST = join(ROOT, "dist")
 const NAMES = ["balena", "balena-engine", "balenad", "balena-engine-daemon"]
 
 /** CommonJS packages in an ES module still ask for `require`. */
-const REQUIRE = `import { createRequire as createRequireHere } from "node:module"
-const require = createRequireHere(import.meta.url)`
+const REQUIRE = `const require = process.getBuiltinModule("module").createRequire(import.meta.url)`
 
 /** Chunks of earlier builds are kept this long, for daemons that still run from them. */
 const KEPT_MS = 60 * 60 * 1000
@@ -28,28 +28,49 @@ function put(path: string, contents: string | Uint8Array, mode = 0o644): void {
 }
 
 /**
- * An ES import of node:http reads every name it exports, and one of them (WebSocket) makes Node
- * load a second HTTP client of its own: 30 ms and 10 MB. Asked for as an object, nothing is read.
- * node:tls, and node:https with it, begins to parse all certificates of the system when it is
- * loaded: 30 ms, and of its parts only the child needs them. It is loaded by the first use of it.
+ * An ES import of a part of Node reads all that it exports, of which some is loaded when it is read
+ * (of node:http, WebSocket with a second HTTP client: 30 ms and 10 MB). So each is asked for as an
+ * object, and only what is used of it is read. node:tls, and node:https with it, begins to parse
+ * all certificates of the system when it is loaded (30 ms), and of the program's parts only the
+ * child needs them: those two are loaded by the first use.
  */
-const lazyBuiltins: Plugin = {
-  name: "lazy-builtins",
+const builtins: Plugin = {
+  name: "builtins",
   setup: (build) => {
-    const filter = /^(node:)?(https?|tls)$/
-    build.onResolve({ filter }, ({ path }) => ({
-      path: path.replace("node:", ""), namespace: "lazy-builtins",
-    }))
-    build.onLoad({ filter: /./, namespace: "lazy-builtins" }, ({ path }) => {
-      const loaded = `process.getBuiltinModule("${path}")`
-      if (path === "http") return { contents: `module.exports = ${loaded}` }
-      const names = JSON.stringify(Object.keys(process.getBuiltinModule(path)!))
-      return {
-        contents: `for (const name of ${names}) Object.defineProperty(exports, name, {
-          enumerable: true, get: () => ${loaded}[name],
-        })`,
-      }
+    const isLazy = (name: string) => name === "https" || name === "tls"
+    build.onResolve({ filter: /./ }, ({ path, kind }) => {
+      const name = path.replace(/^node:/, "")
+      if (!builtinModules.includes(name) || kind === "require-call" && !isLazy(name)) return
+      return { path: name, namespace: "builtins", sideEffects: isLazy(name) }
     })
+    build.onLoad({ filter: /./, namespace: "builtins" }, ({ path }) => {
+      const loaded = `process.getBuiltinModule("${path}")`
+      const names = Object.keys(process.getBuiltinModule(path)!)
+      if (isLazy(path)) {
+        return {
+          contents: `for (const name of ${JSON.stringify(names)}) {
+            Object.defineProperty(exports, name, { enumerable: true, get: () => ${loaded}[name] })
+          }`,
+        }
+      }
+      const told = names.filter((name) => name !== "default").map((name) =>
+        `export const ${name} = /* @__PURE__ */ (() => loaded.${name})()`)
+      return { contents: [`const loaded = ${loaded}`, "export default loaded", ...told].join("\n") }
+    })
+  },
+}
+
+/**
+ * better-sqlite3 looks for its native part in all places where one may have been built, reads maps
+ * of memory to know the libc, and is a dozen files itself. Here all of that is known.
+ */
+const nativePart: Plugin = {
+  name: "native-part",
+  setup: (build) => {
+    build.onLoad({ filter: /better-sqlite3\/lib\/binding\.js$/ }, () => ({
+      contents: `const part = "../../node_modules/better-sqlite3/prebuilds/linux-" + process.arch
+        exports.getBinding = () => require(part + ".node")`,
+    }))
   },
 }
 
@@ -62,8 +83,11 @@ const { outputFiles } = await build({
   format: "esm",
   platform: "node",
   target: "node24",
-  external: ["better-sqlite3", "koffi"],
-  plugins: [lazyBuiltins],
+  plugins: [builtins, nativePart],
+  // ws would look for native helpers of its own in every node_modules above.
+  define: {
+    "process.env.WS_NO_BUFFER_UTIL": '"1"', "process.env.WS_NO_UTF_8_VALIDATE": '"1"',
+  },
   banner: { js: REQUIRE },
   // Names stay: a device's log shows them in stack traces. White space costs start-up time.
   minifyWhitespace: true,
