@@ -1,9 +1,6 @@
-import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import { builtinModules } from "node:module"
 import { dirname, join } from "node:path"
-import { pathToFileURL } from "node:url"
-import { build, type Plugin } from "esbuild"
+import { bundle, compileAhead } from "./bundle.ts"
 
 /**
  * Makes `dist/`: the program as a few ES modules, of which each part loads only its own, and the
@@ -12,9 +9,6 @@ import { build, type Plugin } from "esbuild"
 const ROOT = join(import.meta.dirname, "..")
 const DIST = join(ROOT, "dist")
 const NAMES = ["balena", "balena-engine", "balenad", "balena-engine-daemon"]
-
-/** CommonJS packages in an ES module still ask for `require`. */
-const REQUIRE = `const require = process.getBuiltinModule("module").createRequire(import.meta.url)`
 
 /** Chunks of earlier builds are kept this long, for daemons that still run from them. */
 const KEPT_MS = 60 * 60 * 1000
@@ -27,102 +21,16 @@ function put(path: string, contents: string | Uint8Array, mode = 0o644): void {
   fs.renameSync(part, path)
 }
 
-/**
- * An ES import of a part of Node reads all that it exports, of which some is loaded when it is read
- * (of node:http, WebSocket with a second HTTP client: 30 ms and 10 MB). So each is asked for as an
- * object, and only what is used of it is read. node:tls, and node:https with it, begins to parse
- * all certificates of the system when it is loaded (30 ms), and of the program's parts only the
- * child needs them: those two are loaded by the first use.
- */
-const builtins: Plugin = {
-  name: "builtins",
-  setup: (build) => {
-    const isLazy = (name: string) => name === "https" || name === "tls"
-    build.onResolve({ filter: /./ }, ({ path, kind }) => {
-      const name = path.replace(/^node:/, "")
-      if (!builtinModules.includes(name) || kind === "require-call" && !isLazy(name)) return
-      return { path: name, namespace: "builtins", sideEffects: isLazy(name) }
-    })
-    build.onLoad({ filter: /./, namespace: "builtins" }, ({ path }) => {
-      const loaded = `process.getBuiltinModule("${path}")`
-      const names = Object.keys(process.getBuiltinModule(path)!)
-      if (isLazy(path)) {
-        return {
-          contents: `for (const name of ${JSON.stringify(names)}) {
-            Object.defineProperty(exports, name, { enumerable: true, get: () => ${loaded}[name] })
-          }`,
-        }
-      }
-      const told = names.filter((name) => name !== "default").map((name) =>
-        `export const ${name} = /* @__PURE__ */ (() => loaded.${name})()`)
-      return { contents: [`const loaded = ${loaded}`, "export default loaded", ...told].join("\n") }
-    })
-  },
-}
-
-/**
- * better-sqlite3 looks for its native part in all places where one may have been built, reads maps
- * of memory to know the libc, and is a dozen files itself. Here all of that is known.
- */
-const nativePart: Plugin = {
-  name: "native-part",
-  setup: (build) => {
-    build.onLoad({ filter: /better-sqlite3\/lib\/binding\.js$/ }, () => ({
-      contents: `const part = "../../node_modules/better-sqlite3/prebuilds/linux-" + process.arch
-        exports.getBinding = () => require(part + ".node")`,
-    }))
-  },
-}
-
-const { outputFiles } = await build({
-  entryPoints: [join(ROOT, "src/main.ts")],
-  outdir: DIST,
-  write: false,
-  bundle: true,
-  splitting: true,
-  format: "esm",
-  platform: "node",
-  target: "node24",
-  plugins: [builtins, nativePart],
-  // ws would look for native helpers of its own in every node_modules above.
-  define: {
-    "process.env.WS_NO_BUFFER_UTIL": '"1"', "process.env.WS_NO_UTF_8_VALIDATE": '"1"',
-  },
-  banner: { js: REQUIRE },
-  // Names stay: a device's log shows them in stack traces. White space costs start-up time.
-  minifyWhitespace: true,
-  minifySyntax: true,
-  chunkNames: "chunks/[name]-[hash]",
-  legalComments: "none",
-  logLevel: "warning",
-})
+const files = await bundle([join(ROOT, "src/main.ts")], DIST)
 // Chunks first: main.js names them.
-for (const { path, contents } of outputFiles.sort((a, b) => b.path.length - a.path.length)) {
+for (const { path, contents } of files.toSorted((a, b) => b.path.length - a.path.length)) {
   put(path, contents)
 }
 put(join(DIST, "package.json"), '{ "type": "module" }\n')
 const launcher = fs.readFileSync(join(import.meta.dirname, "launcher.sh"))
 for (const name of NAMES) put(join(DIST, name), launcher, 0o755)
 
-/**
- * Loads every chunk once, so that Node leaves its compiled code beside them. V8 takes that only
- * from the same version with the same flags; those of the launchers make no difference to it.
- */
-function compileAhead(): void {
-  const compiled = join(DIST, "compiled")
-  fs.rmSync(compiled, { recursive: true, force: true })
-  const urls = outputFiles.map(({ path }) => path).filter((path) => path.includes("/chunks/"))
-    .map((path) => pathToFileURL(path).href)
-  const { status, stderr } = spawnSync(process.execPath, [
-    "--input-type=module", "--eval",
-    "for (const url of process.argv.slice(1)) await import(url)", "--", ...urls,
-  ], {
-    env: { ...process.env, NODE_COMPILE_CACHE: compiled, NODE_COMPILE_CACHE_PORTABLE: "1" },
-    encoding: "utf8",
-  })
-  if (status !== 0) throw new Error(`the program does not load: ${stderr}`)
-}
-compileAhead()
+compileAhead(files, join(DIST, "compiled"))
 
 const now = Date.now()
 for (const name of fs.readdirSync(join(DIST, "chunks"))) {

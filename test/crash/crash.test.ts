@@ -1,7 +1,8 @@
-import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { askJson, images } from "../../simulations/bench/engines/docker.ts"
+import { run } from "../../simulations/images/command.ts"
 import { audit } from "../../simulations/powercut/audit.ts"
 import { mountsBelow } from "../../simulations/powercut/rig.ts"
 import { waitFor } from "../../simulations/powercut/scenario.ts"
@@ -125,9 +126,13 @@ const afterWhile = (fault: unknown): Promise<never> =>
   new Promise((_, reject) => setTimeout(() => reject(fault), 5_000))
 
 /** Starts a daemon on a copy of what the story begins with. */
-const begin = (story: Story, name: string, env: Record<string, string>): Promise<Engine> => {
+const begin = async (story: Story, name: string, env: Record<string, string>): Promise<Engine> => {
   const [from, to] = [story.name, name].map((one) => placeOf(corner.rig, one).dataRoot)
-  if (existsSync(from!)) cpSync(from!, to!, { recursive: true, preserveTimestamps: true })
+  if (existsSync(from!)) {
+    mkdirSync(dirname(to!), { recursive: true })
+    // Hard links stay links: busybox has four hundred.
+    await run("cp", ["--archive", from!, to!])
+  }
   return start(name, env)
 }
 

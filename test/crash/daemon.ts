@@ -50,5 +50,5 @@ const wal = (database: string) =>
     Effect.map(Effect.service(Wal), (real) => crashing(real, `${database}-wal`)),
   ).pipe(Layer.provide(Wal.bodyLinux(database)))
 
-const childEntry = [join(import.meta.dirname, "main.mjs"), "child"]
+const childEntry = [join(import.meta.dirname, "main.js"), "child"]
 process.exitCode = await main(process.argv.slice(2), { childEntry, wal })

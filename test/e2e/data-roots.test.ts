@@ -1,5 +1,5 @@
 import Database from "better-sqlite3"
-import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { run } from "../../simulations/images/command.ts"
@@ -101,9 +101,8 @@ describe.skipIf(whyNoEngine() !== null)("a data root", () => {
 
     test("whose database is gone is not swept", async () => {
       const lost = join(corner.root, "lost")
-      cpSync(dataRoot, lost, {
-        recursive: true, filter: (path) => !/engine\.db(-wal|-shm)?$/.test(path),
-      })
+      await run("cp", ["--archive", dataRoot, lost])
+      for (const end of ["", "-wal", "-shm"]) rmSync(join(lost, `engine.db${end}`), { force: true })
       const before = contents(lost)
       expect(await refused("gone", lost))
         .toMatch(/holds overlay2, but not the database engine\.db .* bring the database back/)
