@@ -69,8 +69,9 @@ describe.skipIf(whyNoEngine() !== null)("a daemon as a service", () => {
     const held = openAt(openRoot(place.dataRoot), "child.lock", true)
     lock(held, "shared", true)
     const starting = corner.start({ name: "stuck" })
-    while (!existsSync(place.pidfile)) await sleep(5)
-    process.kill(Number(readFileSync(place.pidfile, "utf8")), "SIGTERM")
+    const pid = () => existsSync(place.pidfile) ? Number(readFileSync(place.pidfile, "utf8")) : 0
+    while (pid() === 0) await sleep(5)
+    process.kill(pid(), "SIGTERM")
     const engine = await starting
     expect(await engine.ended).toBe(1)
     expect(engine.log()).toContain("no end in order 10 s after SIGTERM: the engine ends as it is\n")
