@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto"
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs"
+import {
+  existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import Database from "better-sqlite3"
 
@@ -36,7 +38,8 @@ export const openCopy = (dataRoot: string, scratch: string): Database.Database |
   mkdirSync(scratch, { recursive: true })
   for (const name of ["engine.db", "engine.db-wal"]) {
     const path = join(dataRoot, name)
-    if (existsSync(path)) copyFileSync(path, join(scratch, name))
+    // Not copyFile: libuv's never ends where the engine cuts the file meanwhile.
+    if (existsSync(path)) writeFileSync(join(scratch, name), readFileSync(path))
   }
   return new Database(join(scratch, "engine.db"))
 }
